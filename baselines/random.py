@@ -1,0 +1,24 @@
+"""Random pruning: what a mask is worth that looked at nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from benchmark import Batches, MaskedModel, Pruner, Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Random(Pruner):
+    """Keep weights drawn at random, before any training: the floor that a method has to beat.
+
+    Score: uniform noise.
+    Source: Liu et al., "The unreasonable effectiveness of random pruning", ICLR 2022,
+        arXiv:2202.02643; `--pruner.distribution erk` gives their layer densities.
+    """
+
+    sparsity: float | None = 0.9  # target in [0, 1)
+
+    def score(self, net: MaskedModel, batches: Batches) -> Scores:
+        return {name: torch.rand(w.shape).to(w.device) for name, w in net.weights.items()}

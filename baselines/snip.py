@@ -1,0 +1,24 @@
+"""SNIP: connections that the loss is sensitive to, found before training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmark import Batches, MaskedModel, Pruner, Scores
+from benchmark.signals import loss_gradients
+
+
+@dataclass(frozen=True, kw_only=True)
+class SNIP(Pruner):
+    """Keep the weights whose removal would change the loss most, before any training.
+
+    Score: |w * dL/dw| at initialisation, L the mean loss over `batches`.
+    Source: Lee, Ajanthan and Torr, ICLR 2019, arXiv:1810.02340, section 4.
+    Differs: the gradient is averaged over `batches`; the paper takes one batch.
+    """
+
+    sparsity: float | None = 0.9  # target in [0, 1); the paper's table 3
+
+    def score(self, net: MaskedModel, batches: Batches) -> Scores:
+        gradients = loss_gradients(net, batches)
+        return {name: (w * gradients[name]).abs() for name, w in net.weights.items()}

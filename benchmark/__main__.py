@@ -1,0 +1,5 @@
+"""`python -m benchmark` is `prunebench`."""
+
+from benchmark.cli import main
+
+main()

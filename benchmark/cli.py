@@ -1,0 +1,168 @@
+"""The command `prunebench`. Heavy imports wait until they are needed: `--help` never loads torch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from benchmark.errors import Interrupted, UserError, unknown
+
+COMMANDS = {
+    "run": "train, prune and measure once",
+    "sweep": "carry out all runs of a W&B sweep file, without a server",
+    "report": "build tables, figures and a page from the records of a results folder",
+    "list": "the methods with their options, the networks, the datasets, the recipes",
+    "data": "fetch or verify a dataset and say what is in it",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit: 0 done, 1 a run failed, 2 bad input, 128 + n stopped by signal n."""
+    try:
+        sys.exit(_command(list(sys.argv[1:] if arguments is None else arguments)))
+    except UserError as error:
+        print(f"prunebench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Interrupted as error:
+        sys.exit(error.args[0])
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        print(f"prunebench: {error.strerror or error}:{where}; nothing half-written is left", file=sys.stderr)
+        sys.exit(1)
+
+
+def _command(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(version("nnrelief-bench"))
+        return 0
+    name, rest = arguments[0], [_underscored(a) for a in arguments[1:]]
+    if name not in COMMANDS:
+        raise unknown("command", name, COMMANDS, "see prunebench --help")
+    return {"run": _run, "sweep": _sweep, "report": _report, "list": _list, "data": _data}[name](rest)
+
+
+def _run(arguments: list[str]) -> int:
+    from benchmark.options import print_help, read_arguments, run_config
+
+    if "-h" in arguments or "--help" in arguments:
+        options = read_arguments([a for a in arguments if a not in ("-h", "--help")])
+        print_help(options, f"{COMMANDS['run']}; a method's own options: prunebench run --pruner NAME --help", sys.stdout)
+        return 0
+    config = run_config(read_arguments(arguments))
+    from benchmark.execution import carry_out
+
+    outcome = carry_out(config)
+    _say_points(outcome.folder)
+    reason = f": {outcome.reason}" if outcome.reason else ""
+    print(f"{outcome.state}{reason}  {outcome.folder}")
+    return 0 if outcome.state == "done" else 1
+
+
+def _say_points(folder: Path) -> None:
+    """The measured points of a run as a table of plain lines."""
+    from benchmark.records import Record
+
+    points = Record(folder).read_rows("points.jsonl")
+    if points:
+        print("round  stage     top1    sparsity  compression  speed-up (theoretical, structural)")
+    for p in points:
+        speed = "  ".join(f"{p[k]:8.2f}" if p[k] else "       -" for k in ("speedup_theoretical", "speedup_structural"))
+        line = f"{p['round']:5d}  {p['stage']:8s}{p['top1']:8.4f}{p['sparsity_prunable']:10.4f}"
+        print(f"{line}{p['compression_params']:13.2f}  {speed}{'  collapsed' if p['collapsed'] else ''}")
+
+
+def _sweep(arguments: list[str]) -> int:
+    parser = _parser("sweep", "FILE [options] [options of run, which hold for every run]")
+    parser.add_argument("file", type=Path, help="a W&B sweep file")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each in a process of its own (default 1)")
+    parser.add_argument("--dry_run", action="store_true", help="print the runs, how they stand and what they cost")
+    parser.add_argument("--retry_failed", action="store_true", help="do failed and diverged runs again")
+    parser.add_argument("--count", type=int, help="how many runs of a random sweep")
+    parser.add_argument("--sweep_seed", type=int, default=0, help="of a random sweep (default 0)")
+    known, rest = parser.parse_known_args(arguments)
+    if known.jobs < 1:
+        raise UserError(f"--jobs must be at least 1, got {known.jobs}")
+    from benchmark.options import read_arguments
+    from benchmark.sweep import sweep_runs
+
+    runs = sweep_runs(known.file, read_arguments(rest), known.count, known.sweep_seed)
+    from benchmark.scheduler import execute, print_costs
+
+    if known.dry_run:
+        print_costs(runs)
+        return 0
+    return execute(runs, known.jobs, known.retry_failed)
+
+
+def _report(arguments: list[str]) -> int:
+    parser = _parser("report", "DIR [--out DIR]")
+    parser.add_argument("results", type=Path, help="a results folder")
+    parser.add_argument("--out", type=Path, help="where the report goes (default DIR/report)")
+    known = parser.parse_args(arguments)
+    from reports import build, summary_text
+
+    print(summary_text(build(known.results, known.out)))
+    return 0
+
+
+def _list(arguments: list[str]) -> int:
+    parser = _parser("list", "[methods|networks|datasets|recipes]")
+    parser.add_argument("what", nargs="?", choices=["methods", "networks", "datasets", "recipes"])
+    known = parser.parse_args(arguments)
+    from benchmark.catalogue import print_catalogue
+
+    print_catalogue(known.what)
+    return 0
+
+
+def _data(arguments: list[str]) -> int:
+    parser = _parser("data", "NAME [--data_dir DIR] [--allow_unverified_data]")
+    parser.add_argument("name", help="a dataset of `prunebench list datasets`")
+    parser.add_argument("--data_dir", type=Path, help="default: $PRUNEBENCH_DATA, else ./data")
+    parser.add_argument("--allow_unverified_data", action="store_true", help="accept files that differ from the published")
+    known = parser.parse_args(arguments)
+    from benchmark.datasets import describe
+
+    print(describe(known.name, known.data_dir, allow_unverified=known.allow_unverified_data))
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with its errors in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def _parser(command: str, usage: str) -> argparse.ArgumentParser:
+    prog = f"prunebench {command}"
+    return _Parser(prog=prog, usage=f"{prog} {usage}", description=COMMANDS[command], allow_abbrev=False)
+
+
+def _underscored(argument: str) -> str:
+    """`--dry-run=x-y` with its name, not its value, in underscores."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}"
+
+
+def _usage() -> str:
+    lines = [f"  {name:8s}{what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        ["usage: prunebench COMMAND [options]", "", "Compares neural-network pruning methods on equal terms.", "", *lines, "",
+         "prunebench COMMAND --help says more of each."]
+    )  # fmt: skip

@@ -1,0 +1,31 @@
+"""The one kind of error that is the user's to mend, and how a wrong name is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something the user can put right: shown as one line, without a traceback, exit status 2."""
+
+
+class Diverged(Exception):
+    """The training loss is no longer finite; its argument says where."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], way_on: str = "") -> UserError:
+    """The error for a name that does not exist: the nearest known one, then all of them."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1)
+    guess = f", did you mean '{near[0]}'?" if near else ";"
+    rest = f"; {way_on}" if way_on else ""
+    return UserError(f"unknown {kind} '{name}'{guess} known: {', '.join(names)}{rest}")
+
+
+class MethodError(Exception):
+    """A pruning method broke its contract: the run fails, with this as its reason."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The process was asked to stop (SIGINT, SIGTERM); the run can go on from its checkpoint."""

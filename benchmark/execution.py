@@ -1,0 +1,170 @@
+"""One run from start to end: data, network, record, mirror, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from benchmark.config import PROTOCOL, RunConfig
+from benchmark.errors import Diverged, Interrupted, MethodError, UserError
+from benchmark.progress import Progress
+from benchmark.records import Record, environment, now, open_record
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run stands after it was asked for: `state` is that of its status, or `held` by another process."""
+
+    state: str
+    reason: str
+    folder: Path
+
+
+def outcome_of(config: RunConfig) -> Outcome:
+    """How a run stands now, without doing anything; `missing` where it was never begun."""
+    record = Record(config.settings.results / "runs" / config.name)
+    status = record.status
+    return Outcome(status.get("state", "missing"), status.get("reason", ""), record.folder)
+
+
+def carry_out(config: RunConfig, progress: Progress | None = None, wait: bool = True) -> Outcome:
+    """Do a run, or go on with it, unless it is done already.
+
+    A run that diverges or whose method breaks its contract ends with that state; other errors are
+    recorded and raised. Where another process holds the run, waits for it or returns `held`.
+    """
+    if (before := outcome_of(config)).state == "done":
+        return before
+    runner_parts = _prepare(config)
+    record = open_record(config.settings.results, "runs", config.name)
+    with record.locked(wait) as mine:
+        if not mine:
+            return Outcome("held", "another process works on it", record.folder)
+        if not record.done:
+            _carry_out(config, record, progress or Progress(config), *runner_parts)
+    return outcome_of(config)
+
+
+def train_dense(config: RunConfig) -> None:
+    """Make the dense training that this run starts from, unless it is made."""
+    from benchmark.dense import dense_training, rewind_steps
+
+    _, data = _prepare(config)
+    with interruptible():
+        dense_training(config, data, rewind_steps(config, data))
+
+
+def _prepare(config: RunConfig) -> tuple[Any, Any]:
+    """The device and the data; what is wrong with them shows before anything is written."""
+    import torch
+
+    from benchmark.data import load_dataset
+    from benchmark.models import input_shape
+
+    settings = config.settings
+    device = pick_device(settings.device)
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    data = load_dataset(
+        settings.dataset,
+        settings.data_dir,
+        size=lambda shape: input_shape(settings.model, shape),
+        train_limit=settings.train_limit,
+        allow_unverified=settings.allow_unverified_data,
+        device=device,
+    )
+    return device, data
+
+
+def pick_device(name: str) -> Any:
+    """The torch device called `name`; `auto` is the fastest there is."""
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+    kind = name.partition(":")[0]
+    if not there.get(kind):
+        known = ", ".join(k for k, is_there in there.items() if is_there)
+        raise UserError(f"device '{name}' is not to be had here; there is: auto, {known}")
+    return torch.device(name)
+
+
+def _carry_out(config: RunConfig, record: Record, progress: Progress, device: Any, data: Any) -> None:
+    import torch
+
+    from benchmark.runner import Runner
+    from benchmark.tracking import open_mirror
+
+    settings = config.settings
+    runner = Runner(config, data, record)
+    record.clear_litter()
+    head = {"id": config.id, "name": config.name, "protocol": settings.protocol, "protocol_number": PROTOCOL}
+    record.write_json("config.json", {**head, "dense_key": config.dense_id, "config": config.options})
+    about_data = {"data_verified": data.verified, "data_digests": data.digests, "classes": data.classes}
+    record.write_json("environment.json", {**environment(device), **about_data})
+    record.update_status("running", started=record.status.get("started", now()), host_process=os.getpid())
+    mirror = open_mirror(
+        settings.wandb,
+        run_id=config.id,
+        name=config.name,
+        group=f"{settings.dataset}-{settings.model}",
+        tags=[settings.dataset, settings.model, settings.pruner.rsplit(":", 1)[-1], f"protocol-{settings.protocol}"],
+        config=config.options,
+        directory=record.folder,
+        project=settings.project,
+        entity=settings.entity,
+    )
+    code, state, reason = 1, "failed", ""
+    try:
+        with interruptible(), progress.of(runner.plan, runner.steps_per_epoch, config):
+            runner.on_epoch = lambda row: (mirror.epoch(row), progress.epoch(row))
+            runner.on_point = lambda row: (mirror.point(row), progress.point(row))
+            runner.on_dense_epoch = progress.epoch
+            found = runner.execute()
+        record.save("network.pt", {"module": runner.net.module.state_dict(), "masks": runner.net.masks})
+        record.remove("checkpoint.pt")
+        code, state, reason = 0, "done", found.stopped_early or ""
+    except Diverged as error:
+        state, reason = "diverged", str(error)
+    except MethodError as error:
+        reason = str(error)
+    except KeyboardInterrupt as error:
+        code, state, reason = error.args[0] if error.args else 130, "interrupted", "stopped by a signal; run it again to go on"
+        raise
+    except torch.OutOfMemoryError:
+        state, reason = "interrupted", f"out of memory on {device}; a smaller --train.batch_size is another run"
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {error}"
+        record.write_json("traceback.json", {"traceback": traceback.format_exc().splitlines()})
+        raise
+    finally:
+        record.update_status(state, reason, finished=now(), stopped_early=reason if code == 0 and reason else None)
+        mirror.finish(exit_code=code, summary={"state": state, "reason": reason})
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Within, SIGTERM and SIGINT raise Interrupted with the exit status a shell would give."""
+
+    def raise_interrupted(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(128 + number)
+
+    try:
+        before = {number: signal.signal(number, raise_interrupted) for number in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:  # not the main thread: whoever started it handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,110 @@
+"""FLOPs per example, as fvcore counts them: one multiply-add is one FLOP. The only module that uses fvcore.
+
+fvcore counts convolutions, linear layers, matrix products and normalisations. Activations, additions
+and the products inside a fused attention count nothing; `unsupported` lists them. A
+`MultiheadAttention` calls its output projection as a function, so that fvcore books it under the
+attention; here it is booked under the projection, by its share of the weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import warnings
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import nn
+
+from benchmark.masks import layers
+
+OPERATORS = ("conv", "linear")  # fvcore's names of what conv and linear layers do
+COUNTS_KEPT = 256
+
+
+@dataclass(frozen=True)
+class FlopCount:
+    """FLOPs per example: in all, and of each conv and linear layer by name.
+
+    `unsupported` counts the calls of each operator that fvcore counts as nothing; `note` says what
+    the reader should know of the network that was counted.
+    """
+
+    total: int
+    layers: Mapping[str, int]
+    unsupported: Mapping[str, int] = field(default_factory=dict)
+    note: str = ""
+
+
+_COUNTS: dict[Hashable, FlopCount] = {}  # by architecture and input shape
+
+
+def dense_flops(module: nn.Module, shape: tuple[int, ...], note: str = "") -> FlopCount:
+    """The count of `module` for one input of `shape` (C, H, W), in evaluation mode, whatever its masks.
+
+    Works on a copy on the CPU: mode, buffers and hooks of `module` stay as they are. An architecture
+    that has been counted before is not counted again.
+    """
+    module = getattr(module, "_orig_mod", module)  # a compiled model's own
+    key = (_architecture(module), shape)
+    if key not in _COUNTS:
+        if len(_COUNTS) >= COUNTS_KEPT:
+            _COUNTS.clear()
+        _COUNTS[key] = _count(module, shape)
+    return replace(_COUNTS[key], note=note)
+
+
+def _count(module: nn.Module, shape: tuple[int, ...]) -> FlopCount:
+    module = copy.deepcopy(module).cpu().eval()
+    dtype = next((p.dtype for p in module.parameters()), torch.float32)
+    logger = logging.getLogger("fvcore.nn.jit_analysis")
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        with torch.no_grad(), without_fast_path(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from fvcore.nn import FlopCountAnalysis  # here: its import itself warns
+
+            found = FlopCountAnalysis(module, torch.zeros(1, *shape, dtype=dtype))
+            counts = found.by_module_and_operator()
+            total, unsupported = int(found.total()), dict(found.unsupported_ops())
+    finally:
+        logger.disabled = disabled
+    by_layer = {name: int(sum(counts[name][op] for op in OPERATORS)) for name, _ in layers(module)}
+    for name, part in module.named_modules():
+        if isinstance(part, nn.MultiheadAttention) and part.in_proj_weight is not None:
+            share = part.out_proj.weight.numel() / (part.out_proj.weight.numel() + part.in_proj_weight.numel())
+            by_layer[f"{name}.out_proj"] = round(counts[name]["linear"] * share)
+    return FlopCount(total, by_layer, unsupported)
+
+
+def _architecture(module: nn.Module) -> Hashable:
+    """All that a count can depend on: classes, shapes, and plain attributes such as strides."""
+    plain = (bool, int, float, str, tuple, list, type(None))
+    return tuple(
+        (
+            name,
+            type(part),
+            tuple((k, tuple(t.shape)) for k, t in {**part._parameters, **part._buffers}.items() if t is not None),
+            tuple((k, repr(v)) for k, v in vars(part).items() if isinstance(v, plain) and k != "training"),
+        )
+        for name, part in module.named_modules()
+    )
+
+
+@contextlib.contextmanager
+def without_fast_path() -> Iterator[None]:
+    """Run attention by its separate operations, not as the one that nothing sees into."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def effective_flops(count: FlopCount, densities: Mapping[str, float]) -> float:
+    """The count with each conv and linear layer's part times the density of its mask; the rest is dense."""
+    sparse = sum(flops * (1 - densities.get(name, 1.0)) for name, flops in count.layers.items())
+    return count.total - sparse

@@ -1,0 +1,121 @@
+"""A run as data: the phases Train, Prune and Rewind, and the plans of the known families."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from benchmark.errors import UserError
+
+Schedule = Literal["train", "retrain"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train in the window [`start`, `stop`) of a learning-rate schedule, in optimiser steps.
+
+    `schedule` names it: the dense training's (`train`) or the retraining recipe's (`retrain`);
+    a given `lr` is constant instead. `stop=None` is the schedule's end, so a plan need not know
+    how long retraining is. A window that starts where the last one of the same schedule stopped
+    goes on with its optimiser; every other starts with a fresh one.
+    """
+
+    start: int
+    stop: int | None
+    lr: float | None = None
+    schedule: Schedule = "train"
+
+
+@dataclass(frozen=True)
+class Prune:
+    """Ask the pruner for new masks.
+
+    `sparsity` is the target in [0, 1), or None where the method's own rule decides. `swap` is the
+    share of the kept weights that the masks may exchange for others (dynamic sparse training).
+    """
+
+    sparsity: float | None
+    swap: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """Put the surviving parameters and all buffers back to their values at `step` of dense training."""
+
+    step: int
+
+
+Phase = Train | Prune | Rewind
+
+RETRAIN = Train(0, None, schedule="retrain")
+
+
+def prune_at_init(sparsities: float | None | Sequence[float | None], steps: int) -> list[Phase]:
+    """Prune before any training (once for every sparsity given), then train for `steps`."""
+    return [*map(Prune, _listed(sparsities)), Train(0, steps)]
+
+
+def train_prune_retrain(sparsities: Iterable[float | None], steps: int) -> list[Phase]:
+    """Train, then for every sparsity prune and retrain with the retraining recipe."""
+    return [Train(0, steps), *(phase for s in sparsities for phase in (Prune(s), RETRAIN))]
+
+
+def train_prune_rewind(sparsities: Iterable[float | None], steps: int, step: int) -> list[Phase]:
+    """Train, then for every sparsity prune, rewind to `step` and train again from there."""
+    if not 0 <= step < steps:
+        raise UserError(f"rewind step must be in [0, {steps}), the steps of dense training, got {step}")
+    rounds = [(Prune(s), Rewind(step), Train(step, steps)) for s in sparsities]
+    return [Train(0, steps), *(phase for round_ in rounds for phase in round_)]
+
+
+def geometric_sparsities(sparsity: float, rounds: int) -> list[float]:
+    """Targets of `rounds` rounds that each remove the same share of what is left, ending at `sparsity`."""
+    return [1 - (1 - sparsity) ** (i / rounds) for i in range(1, rounds)] + [sparsity]
+
+
+def _listed(sparsities: float | None | Sequence[float | None]) -> Sequence[float | None]:
+    return sparsities if isinstance(sparsities, Sequence) else [sparsities]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where the runner measures: after phase `index` of the plan.
+
+    `stage` is `trained` (after dense training or retraining) or `pruned` (before retraining).
+    `round` counts prune-and-train rounds; 0 is the network before any pruning.
+    """
+
+    index: int
+    round: int
+    stage: Literal["pruned", "trained"]
+
+
+def measured_points(plan: Sequence[Phase]) -> list[Point]:
+    """The points of a plan: before and after the training of every round.
+
+    Prunings with nothing trained between them are one round; so is a whole dynamic sparse
+    training, whose prunings after the first exchange weights (`swap`) at the same sparsity.
+    """
+    points: list[Point] = []
+    round_ = 0
+    opened = False  # something was trained since the last round began
+    for i, (phase, following) in enumerate(pairwise([*plan, None])):
+        if isinstance(phase, Prune) and not phase.swap:
+            if opened or round_ == 0:
+                round_, opened = round_ + 1, False
+            if not isinstance(following, Prune):
+                points.append(Point(i, round_, "pruned"))
+        elif isinstance(phase, Train):
+            opened = True
+            if following is None or (isinstance(following, Prune) and not following.swap):
+                points.append(Point(i, round_, "trained"))
+    return points
+
+
+def epochs_of(plan: Sequence[Phase], steps_per_epoch: int, train_epochs: int, retrain_epochs: int) -> float:
+    """The training that a plan costs, in epochs."""
+    ends = {"train": train_epochs * steps_per_epoch, "retrain": retrain_epochs * steps_per_epoch}
+    trainings = (phase for phase in plan if isinstance(phase, Train))
+    return sum((ends[t.schedule] if t.stop is None else t.stop) - t.start for t in trainings) / steps_per_epoch

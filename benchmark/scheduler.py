@@ -1,0 +1,139 @@
+"""Carries out many runs on this machine: shared dense trainings first, a failure stops no other."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children, get_context
+from typing import Any
+
+from benchmark.config import RunConfig
+from benchmark.costs import cost_of, starts_dense
+from benchmark.errors import UserError
+from benchmark.execution import Outcome, carry_out, outcome_of, train_dense
+
+FAILED = ("failed", "diverged")
+
+
+def execute(runs: Sequence[RunConfig], jobs: int, retry_failed: bool = False) -> int:
+    """Do all runs that are not done; prints how each ended and returns the exit status.
+
+    Failed and diverged runs are left alone unless `retry_failed`.
+    """
+    before = {run.name: outcome_of(run) for run in runs}
+    todo = [run for run in runs if before[run.name].state != "done" and (retry_failed or before[run.name].state not in FAILED)]
+    if skipped := len(runs) - len(todo):
+        print(f"{skipped} of {len(runs)} runs ended before and are skipped", flush=True)
+    outcomes = dict(before)
+    for number, (run, outcome) in enumerate(_in_process(todo) if jobs == 1 else _in_pool(todo, jobs), start=1):
+        outcomes[run.name] = outcome
+        reason = f": {outcome.reason}" if outcome.reason else ""
+        print(f"[{number}/{len(todo)}] {run.name}  {outcome.state}{reason}", flush=True)
+    return _conclude(outcomes)
+
+
+def print_costs(runs: Sequence[RunConfig]) -> None:
+    """The runs of a sweep, how each stands, and what those not done cost."""
+    epochs = flops = 0.0
+    shared: set[str] = set()
+    for run in runs:
+        state = outcome_of(run).state
+        cost = cost_of(run, dense_is_paid=run.dense_id in shared)
+        if starts_dense(run):
+            shared.add(run.dense_id)
+        if state != "done":
+            epochs, flops = epochs + cost.epochs, flops + cost.train_flops
+        print(f"{state:12s}{run.name}  {cost.epochs:.0f} epochs  {cost.train_flops:.2e} FLOPs")
+    states = Counter(outcome_of(run).state for run in runs)
+    print(f"{len(runs)} runs: {', '.join(f'{n} {state}' for state, n in sorted(states.items()))}")
+    print(f"to do: {epochs:.0f} epochs, at most {flops:.2e} training FLOPs (one multiply-add = 1; as if nothing were pruned)")
+
+
+def _in_process(runs: Sequence[RunConfig]) -> Iterator[tuple[RunConfig, Outcome]]:
+    for run in runs:
+        yield run, _attempt(run)
+
+
+def _in_pool(runs: Sequence[RunConfig], jobs: int) -> Iterator[tuple[RunConfig, Outcome]]:
+    """`jobs` worker processes; a run that starts from a dense training waits until that is made."""
+    waiting = list(runs)
+    made: dict[str, bool] = {}  # dense id: whether it is made, or still being made
+    while waiting:
+        under_way: dict[Future[Any], tuple[str, RunConfig]] = {}
+        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_share_cores, initargs=(jobs,))
+        try:
+            while waiting or under_way:
+                _submit(pool, waiting, under_way, made, jobs)
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    kind, run = under_way[future]
+                    outcome = future.result()
+                    del under_way[future]
+                    if kind == "dense":
+                        made[run.dense_id] = True
+                    else:
+                        yield run, outcome
+        except BrokenProcessPool:  # a worker was killed: its run can go on later, the others go on now
+            for kind, run in under_way.values():
+                made.pop(run.dense_id, None)
+                if kind == "run":
+                    yield run, Outcome("interrupted", "its process was killed; run the sweep again", outcome_of(run).folder)
+        except KeyboardInterrupt:
+            for child in active_children():
+                child.terminate()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _submit(
+    pool: ProcessPoolExecutor,
+    waiting: list[RunConfig],
+    under_way: dict[Future[Any], tuple[str, RunConfig]],
+    made: dict[str, bool],
+    jobs: int,
+) -> None:
+    """Fill the pool: dense trainings first, then runs whose dense training is made or not needed."""
+    for run in waiting:
+        if len(under_way) < jobs and starts_dense(run) and run.dense_id not in made:
+            made[run.dense_id] = False
+            under_way[pool.submit(_train_dense, run)] = "dense", run
+    for run in list(waiting):
+        if len(under_way) < jobs and made.get(run.dense_id, not starts_dense(run)):
+            waiting.remove(run)
+            under_way[pool.submit(_attempt, run)] = "run", run
+
+
+def _attempt(run: RunConfig) -> Outcome:
+    """How a run ended; an error is its reason, and stops no other run."""
+    try:
+        return carry_out(run)
+    except UserError as error:
+        return Outcome("failed", str(error), outcome_of(run).folder)
+    except Exception as error:  # recorded with its traceback by carry_out
+        return Outcome("failed", f"{type(error).__name__}: {error}", outcome_of(run).folder)
+
+
+def _train_dense(run: RunConfig) -> None:
+    """Make the shared dense training; what goes wrong shows in each run that needs it."""
+    with contextlib.suppress(Exception):
+        train_dense(run)
+
+
+def _share_cores(jobs: int) -> None:
+    import torch
+
+    torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
+
+
+def _conclude(outcomes: dict[str, Outcome]) -> int:
+    """Print what is done, failed and missing, with reasons; the exit status."""
+    states = Counter(outcome.state for outcome in outcomes.values())
+    print(f"{len(outcomes)} runs: {', '.join(f'{n} {state}' for state, n in sorted(states.items()))}")
+    for name, outcome in outcomes.items():
+        if outcome.state != "done":
+            print(f"  {outcome.state}: {name}  {outcome.reason}", file=sys.stderr)
+    return 0 if set(states) <= {"done", "held"} else 1

@@ -1,0 +1,173 @@
+"""How a run is begun with the W&B client: online, offline, never asking and never waiting long."""
+
+from __future__ import annotations
+
+import contextlib
+import netrc
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from benchmark.errors import UserError
+
+# The longest that W&B may hold up the start and the end of a run, in seconds; the client's variables
+# WANDB_INIT_TIMEOUT and WANDB_FINISH_TIMEOUT change them.
+LIMITS = {"init_timeout": 15.0, "finish_timeout": 15.0}
+
+
+def begin(
+    mode: str, run_id: str, project: str, entity: str | None, directory: Path, about: Mapping[str, Any]
+) -> tuple[Any, str] | None:
+    """The W&B run, and the command that brings later what does not arrive; None where W&B is disabled.
+
+    `about` is name, group, tags and config. Where W&B does not answer, the run is offline.
+    Raises UserError for `online` without an API key, and what the client raises.
+    """
+    settings = client_settings()
+    if mode == "auto" and settings.mode == "disabled":
+        return None
+    start = _Start(run_id, project, entity, directory.absolute(), about)
+    if mode == "offline" or (mode == "auto" and settings.mode in ("offline", "dryrun")):
+        return start.offline("as set")
+    if mode == "online":
+        return start.online(require_key())
+    key = find_key(settings)
+    return start.offline("no API key; `wandb login` stores one") if key is None else start.online(key)
+
+
+class _Start:
+    """What it takes to begin one run, online or offline."""
+
+    def __init__(
+        self, run_id: str, project: str, entity: str | None, directory: Path, about: Mapping[str, Any]
+    ) -> None:
+        self.directory = directory
+        self.arguments = {**about, "config": unswept(about["config"]), "dir": str(directory), "resume": "allow"}
+        self.id = os.environ.get("WANDB_RUN_ID", run_id)
+        if "WANDB_SWEEP_ID" not in os.environ:  # there the agent says where the run belongs
+            self.arguments |= {"id": self.id, "project": project, "entity": entity}
+
+    def online(self, key: str) -> tuple[Any, str]:
+        before = self._folders()
+        try:
+            run = self._init("online", api_key=key or None)
+        except Exception as error:
+            release()  # the run that failed holds its id until then
+            for folder in self._folders() - before:
+                shutil.rmtree(folder, ignore_errors=True)
+            return self.offline(cause(error))
+        say(f"mirrored to {run.url}")
+        return run, mirror_command(self.directory)
+
+    def offline(self, why: str) -> tuple[Any, str]:
+        """A run that gets all rows: earlier offline ones, not yet brought to W&B, are dropped for it."""
+        for folder in self._folders():
+            if folder.name.startswith("offline-") and not any(folder.glob("*.synced")):
+                shutil.rmtree(folder, ignore_errors=True)
+        is_first = not self._folders()
+        run = self._init("offline")
+        # `wandb sync` would add again the rows that came before, online or synced.
+        way = f"wandb sync {shlex.quote(str(Path(run.dir).parent))}" if is_first else mirror_command(self.directory)
+        say(f"mirrored offline ({why}); bring it later with: {way}")
+        return run, way
+
+    def _init(self, mode: Literal["online", "offline"], **more: Any) -> Any:
+        import wandb
+
+        client_settings()
+        limits = {name: limit for name, limit in LIMITS.items() if f"WANDB_{name.upper()}" not in os.environ}
+        quiet = {"silent": True, "console": "off", "x_disable_viewer": True, "symlink": False}
+        settings = wandb.Settings(mode=mode, finish_timeout_raises=True, **limits, **quiet, **more)
+        return wandb.init(**self.arguments, reinit="create_new", settings=settings)
+
+    def _folders(self) -> set[Path]:
+        """The client's folders of this run."""
+        return set(self.directory.glob(f"*wandb/*run-*-{self.id}*"))
+
+
+def client_settings() -> Any:
+    """The client's settings from its files and environment; silences it for this process."""
+    # Its reports about itself hold up the end of the process by 10 s where W&B is silent.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    import wandb
+
+    return wandb.setup(wandb.Settings(silent=True)).settings
+
+
+def release(run: Any = None) -> None:
+    """End `run` and the client in this process after an error, whatever state they are in."""
+    import wandb
+
+    with contextlib.suppress(Exception):
+        if run is not None:
+            run.finish(exit_code=1)
+    with contextlib.suppress(Exception, SystemExit):
+        wandb.teardown()
+
+
+def require_key() -> str:
+    """The API key. Raises UserError where none is configured."""
+    key = find_key(client_settings())
+    if key is None:
+        raise UserError("W&B has no API key; run `wandb login`, set WANDB_API_KEY, or choose --wandb offline")
+    return key
+
+
+def find_key(settings: Any) -> str | None:
+    """The API key as the client finds it, but never asked for; '' where a token file stands in for it."""
+    if settings.api_key or settings.identity_token_file:
+        return settings.api_key or ""
+    address = urlsplit(settings.base_url)
+    files = [os.environ["NETRC"]] if "NETRC" in os.environ else ["~/.netrc", "~/_netrc"]
+    for file in files:
+        with contextlib.suppress(OSError, netrc.NetrcParseError):
+            hosts = netrc.netrc(str(Path(file).expanduser()))
+            if entry := hosts.authenticators(address.netloc) or hosts.authenticators(address.hostname or ""):
+                return entry[2]
+    return None
+
+
+def unswept(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options but for those that are swept: these are the sweep's, in the spelling of its file.
+
+    A second spelling would make two columns of one option.
+    """
+    path = os.environ.get("WANDB_SWEEP_PARAM_PATH")
+    if not path:
+        return dict(config)
+    import yaml
+
+    swept = yaml.safe_load(Path(path).read_text())
+    given = {key: entry["value"] for key, entry in swept.items() if isinstance(entry, dict)}
+    names = {name for key, value in given.items() for name in _names(key, value)}
+    return {name: value for name, value in config.items() if name not in names}
+
+
+def _names(key: str, value: object) -> Iterator[str]:
+    """The plain name of a swept option, and of those nested in it."""
+    name = key.replace("-", "_")
+    yield name
+    if isinstance(value, Mapping):
+        for nested, inner in value.items():
+            yield from _names(f"{name}.{nested}", inner)
+
+
+def mirror_command(directory: Path) -> str:
+    """The command that brings a record to W&B, whatever is there already."""
+    return f"prunebench mirror {shlex.quote(str(directory))}"
+
+
+def cause(error: Exception) -> str:
+    """The last line of what the client says, which names the cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def say(line: str) -> None:
+    """One line to the user about W&B."""
+    print(f"W&B: {line}", file=sys.stderr, flush=True)
