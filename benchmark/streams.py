@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 Purpose = Literal["init", "data", "augmentation", "forward", "pruning"]
 
@@ -18,4 +19,6 @@ def stream_seed(seed: int, purpose: Purpose, *index: int) -> int:
 
 def stream(seed: int, purpose: Purpose, *index: int) -> torch.Generator:
     """A CPU generator for (seed, purpose, index); `index` is for instance the epoch."""
+    import torch
+
     return torch.Generator().manual_seed(stream_seed(seed, purpose, *index))

@@ -1,0 +1,55 @@
+"""Any classifier of timm or torchvision, by name, with random weights."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from torch import nn
+
+from benchmark.errors import UserError
+
+
+def external_model(name: str, classes: int, shape: tuple[int, int, int], stem: str) -> nn.Module:
+    """The classifier `timm/NAME` or `torchvision/NAME` for images of `shape`; nothing is downloaded.
+
+    Raises UserError for an unknown name, or a network that cannot take this input.
+    """
+    library, _, model = name.partition("/")
+    module = _timm(model, classes, shape) if library == "timm" else _torchvision(model, classes)
+    return _with_small_stem(name, module) if stem == "small" else module
+
+
+def _timm(model: str, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    import timm
+
+    if not timm.is_model(model):
+        raise _unknown("timm", model, timm.list_models())
+    try:
+        return timm.create_model(model, num_classes=classes, in_chans=shape[0], img_size=shape[1:])
+    except TypeError:  # a fully convolutional network: it has no image size
+        return timm.create_model(model, num_classes=classes, in_chans=shape[0])
+    except (AssertionError, ValueError) as error:
+        raise UserError(f"timm/{model} cannot take images of {shape[1]}x{shape[2]}: {error}") from error
+
+
+def _torchvision(model: str, classes: int) -> nn.Module:
+    from torchvision import models
+
+    if model not in (known := models.list_models(models)):
+        raise _unknown("torchvision", model, known)
+    return models.get_model(model, weights=None, num_classes=classes)
+
+
+def _unknown(library: str, model: str, known: list[str]) -> UserError:
+    near = ", ".join(get_close_matches(model, known, n=5))
+    return UserError(f"{library} has no classifier '{model}'; near it: {near or 'none'} ({len(known)} in all)")
+
+
+def _with_small_stem(name: str, module: nn.Module) -> nn.Module:
+    """A ResNet-like network with a 3x3 stem of stride 1 and no max-pool, for images of 64 pixels or less."""
+    conv, pool = getattr(module, "conv1", None), getattr(module, "maxpool", None)
+    if not isinstance(conv, nn.Conv2d) or pool is None:
+        raise UserError(f"stem 'small' needs a network with conv1 and maxpool, which {name} has not; leave it out")
+    module.conv1 = nn.Conv2d(conv.in_channels, conv.out_channels, 3, padding=1, bias=conv.bias is not None)
+    module.maxpool = nn.Identity()
+    return module
