@@ -66,9 +66,12 @@ def _prepare(config: RunConfig) -> tuple[Any, Any]:
     import torch
 
     from benchmark.data import load_dataset
+    from benchmark.datasets import dataset_info
     from benchmark.models import input_shape
+    from benchmark.tracking import check_mirror
 
     settings = config.settings
+    check_mirror(settings.wandb)
     device = pick_device(settings.device)
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -76,7 +79,7 @@ def _prepare(config: RunConfig) -> tuple[Any, Any]:
     data = load_dataset(
         settings.dataset,
         settings.data_dir,
-        size=lambda shape: input_shape(settings.model, shape),
+        size=input_shape(settings.model, dataset_info(settings.dataset).shape),
         train_limit=settings.train_limit,
         allow_unverified=settings.allow_unverified_data,
         device=device,
@@ -102,7 +105,7 @@ def _carry_out(config: RunConfig, record: Record, progress: Progress, device: An
     import torch
 
     from benchmark.runner import Runner
-    from benchmark.tracking import open_mirror
+    from benchmark.tracking import labels, open_mirror
 
     settings = config.settings
     runner = Runner(config, data, record)
@@ -112,12 +115,13 @@ def _carry_out(config: RunConfig, record: Record, progress: Progress, device: An
     about_data = {"data_verified": data.verified, "data_digests": data.digests, "classes": data.classes}
     record.write_json("environment.json", {**environment(device), **about_data})
     record.update_status("running", started=record.status.get("started", now()), host_process=os.getpid())
+    group, tags = labels(config.options)
     mirror = open_mirror(
         settings.wandb,
         run_id=config.id,
         name=config.name,
-        group=f"{settings.dataset}-{settings.model}",
-        tags=[settings.dataset, settings.model, settings.pruner.rsplit(":", 1)[-1], f"protocol-{settings.protocol}"],
+        group=group,
+        tags=tags,
         config=config.options,
         directory=record.folder,
         project=settings.project,

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from benchmark.errors import UserError
 
 Row = dict[str, Any]
-VERSIONS = ("nnrelief-bench", "torch", "torchvision", "timm", "fvcore", "torch-pruning", "wandb", "numpy")
+VERSIONS = ("nnrelief-bench", "torch", "torchvision", "timm", "fvcore", "wandb", "numpy")
 
 
 class Record:

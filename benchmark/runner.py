@@ -192,7 +192,6 @@ class Runner:
         state.prunings += 1
         state.prune_seconds += time.perf_counter() - started
 
-    @torch.no_grad()
     def _rewind(self, phase: Rewind) -> None:
         if phase.step == 0:
             earlier = self._initial_module().state_dict()
