@@ -1,0 +1,101 @@
+"""The figures: deterministic, one colour and marker a method in all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from reports.curves import Setting, curve
+from reports.statistics import estimate, interpolate
+
+# Okabe and Ito's colours, which colour-blind readers tell apart; markers serve those who print in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
+MARKERS = "osD^vPX*"
+STYLE = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.3, "svg.hashsalt": "nnrelief-bench", "svg.fonttype": "none"}
+ACROSS = {
+    "compression_params": "Compression ratio (all parameters ÷ those kept)",
+    "speedup_theoretical": "Theoretical speed-up (dense FLOPs ÷ effective FLOPs)",
+}
+
+
+def draw_all(setting: Setting, methods: list[str], folder: Path) -> dict[str, str]:
+    """Write each figure of a setting as PNG and SVG; titles by file stem. `methods` fixes the colours."""
+    styles = {m: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, m in enumerate(methods)}
+    titles = {}
+    with mpl.rc_context(STYLE):
+        for x, label in ACROSS.items():
+            _save(_accuracy(setting, x, label, styles), folder / f"accuracy_{x}")
+            titles[f"accuracy_{x}"] = f"Accuracy against {label[0].lower()}{label[1:]}; bands: 95 % t-interval over seeds"
+        _save(_densities(setting), folder / "layer_density")
+        titles["layer_density"] = "Density of each layer at the measured point nearest to 16× compression, mean over seeds"
+    return titles
+
+
+def _accuracy(setting: Setting, x: str, label: str, styles: dict[str, tuple[str, str]]) -> Figure:
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    dense = estimate([p["top1"] for p in setting.dense.values()])
+    axes.axhline(100 * dense.mean, color="0.3", linestyle="--", linewidth=1, label="dense")
+    values = [100 * dense.mean]
+    for method, seeds in setting.methods.items():
+        colour, marker = styles[method]
+        curves = [curve(setting, method, seed, x) for seed in seeds]
+        if not any(curves):
+            continue
+        grid = np.geomspace(min(c[0][0] for c in curves), max(c[-1][0] for c in curves), 100)
+        found = [estimate([v for c in curves if (v := interpolate(c, g)) is not None]) for g in grid]
+        mean, half = (100 * np.array([getattr(e, part) for e in found]) for part in ("mean", "half_width"))
+        axes.plot(grid, mean, color=colour, linewidth=1.5)
+        axes.fill_between(grid, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
+        xs, ys = zip(*(p for c in curves for p in c if p[0] > 1), strict=True)
+        axes.plot(xs, 100 * np.array(ys), marker, color=colour, markersize=3.5, alpha=0.7, linestyle="none")
+        axes.plot([], [], marker=marker, color=colour, label=method)
+        values += [100 * y for y in ys]
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(LogLocator(base=2))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}×"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    lowest = max(min(values), 100 * dense.mean - 15)
+    axes.set_ylim(lowest - 0.5, max(values) + 0.5)
+    if min(values) < lowest:
+        axes.text(0.01, 0.01, f"lowest point {min(values):.1f} %, below the axis", transform=axes.transAxes, fontsize=7)
+    axes.set(xlabel=label, ylabel="Test top-1 accuracy (%)", title=setting.name)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return figure
+
+
+def _densities(setting: Setting) -> Figure:
+    """A heat map: methods down, layers across."""
+    rows: dict[str, list[float]] = {}
+    names: list[str] = []
+    for method, seeds in setting.methods.items():
+        nearest = [min(p, key=lambda q: abs(np.log(q["compression_params"] / 16))) for p in seeds.values() if p]
+        if nearest:
+            names = [layer["name"] for layer in nearest[0]["layers"]]
+            shares = [[layer["kept"] / layer["total"] for layer in p["layers"]] for p in nearest]
+            ratio = np.mean([p["compression_params"] for p in nearest])
+            rows[f"{method} ({ratio:.0f}×)"] = [float(v) for v in np.mean(shares, axis=0)]
+    figure = Figure(figsize=(max(4.5, 0.45 * len(names) + 2.5), 0.35 * len(rows) + 1.4), layout="constrained")
+    axes = figure.subplots()
+    axes.grid(visible=False)
+    if rows:
+        density = np.array(list(rows.values()))
+        image = axes.imshow(100 * density, aspect="auto", cmap="viridis", vmin=0, vmax=100)
+        figure.colorbar(image, label="Weights kept (%)")
+        for (i, j), value in np.ndenumerate(density):
+            axes.text(j, i, f"{100 * value:.3g}", ha="center", va="center", fontsize=7, color="w" if value < 0.6 else "k")
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_xticks(range(len(names)), names, rotation=45 if len(names) > 4 else 0)
+    axes.set(xlabel="Layer", title=setting.name)
+    return figure
+
+
+def _save(figure: Figure, stem: Path) -> None:
+    metadata: dict[str, Any] = {"Date": None}
+    figure.savefig(stem.with_suffix(".svg"), metadata=metadata)
+    figure.savefig(stem.with_suffix(".png"), dpi=150, metadata={"Software": None})

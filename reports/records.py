@@ -1,0 +1,98 @@
+"""Records read back into tables; what is damaged or unfinished is kept as a problem to be shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError
+
+Row = dict[str, Any]
+
+# What says which runs are compared with which; the rest of a configuration is the method's.
+SETTING = ("dataset", "model", "train.optimizer")
+NOT_METHOD = ("seed", "data_dir", "results", "device", "wandb", "project", "entity", "pruner.sparsity")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run, as its folder holds it; `problem` says what keeps it out of the averages."""
+
+    name: str
+    head: Row
+    environment: Row = field(default_factory=dict)
+    status: Row = field(default_factory=dict)
+    epochs: list[Row] = field(default_factory=list)
+    points: list[Row] = field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def config(self) -> Row:
+        return self.head.get("config", {})
+
+    @property
+    def setting(self) -> str:
+        """Dataset, network and optimiser: what one table compares methods on."""
+        return " · ".join(str(self.config.get(name, "?")) for name in SETTING)
+
+    @property
+    def marks(self) -> str:
+        """† for the protocol that picks on the test set, ‡ for data that differ from the published files."""
+        dagger = "†" if self.head.get("protocol") == "paper" else ""
+        return dagger + ("‡" if self.environment.get("data_verified") is False else "")
+
+
+def read_records(results: Path) -> list[RunRecord]:
+    """All runs below `results`, by name.
+
+    Raises UserError where the folder cannot be read or holds no run.
+    """
+    folder = results / "runs"
+    try:
+        names = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    except OSError as error:
+        raise UserError(f"cannot read records in {folder}: {error.strerror}; give the folder of a sweep's --results") from error
+    if not names:
+        raise UserError(f"no run has begun in {results}; `prunebench sweep FILE --results {results}` makes some")
+    return [_read(folder / name) for name in names]
+
+
+def _read(folder: Path) -> RunRecord:
+    found: dict[str, Any] = {}
+    problems: list[str] = []
+    for name in ("config.json", "environment.json", "status.json", "epochs.jsonl", "points.jsonl"):
+        path, rows = folder / name, name.endswith("l")
+        try:
+            text = path.read_text()
+            found[name] = [json.loads(line) for line in text.splitlines()] if rows else json.loads(text)
+        except FileNotFoundError:
+            found[name] = [] if rows else {}
+        except (OSError, ValueError):
+            found[name] = [] if rows else {}
+            problems.append(f"damaged: {path}")
+    status = found["status.json"]
+    state = status.get("state", "not begun")
+    if not problems and state != "done":
+        problems.append(f"{state}: {status.get('reason', '')}".rstrip(": "))
+    head = found["config.json"]
+    if not problems and not head.get("config"):
+        problems.append("damaged: no configuration")
+    return RunRecord(
+        folder.name, head, found["environment.json"], status, found["epochs.jsonl"], found["points.jsonl"], "; ".join(problems)
+    )
+
+
+def method_labels(runs: list[RunRecord]) -> dict[str, str]:
+    """A method's label by run name: its name, with the options in which the runs of that name differ."""
+    labels: dict[str, str] = {}
+    for method in {str(run.config.get("pruner", "?")) for run in runs}:
+        mine = [run for run in runs if run.config.get("pruner", "?") == method]
+        names = sorted({k for run in mine for k in run.config if k not in (*NOT_METHOD, *SETTING)})
+        differing = [k for k in names if len({json.dumps(run.config.get(k)) for run in mine}) > 1]
+        for run in mine:
+            options = ", ".join(f"{k.removeprefix('pruner.')}={run.config.get(k)}" for k in differing)
+            short = method.rsplit(":", 1)[-1]
+            labels[run.name] = (f"{short} ({options})" if options else short) + run.marks
+    return labels
