@@ -8,11 +8,9 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +66,9 @@ def _training(model: str, recipe: Recipe, data: Dataset, steps: int = STEPS) -> 
         bare.append(_seconds(lambda order=order: _bare(bare_module, bare_optimizer, images, data.train.labels, order)))
     ratio = statistics.median(b / s for s, b in zip(suite[1:], bare[1:], strict=True))
     speed = steps * recipe.batch_size / statistics.median(suite[1:])
-    print(f"training {model}, {recipe.optimizer}, batch {recipe.batch_size}: {speed:,.0f} images/s, {ratio:.2f} of a bare loop")
+    print(
+        f"training {model}, {recipe.optimizer}, batch {recipe.batch_size}: {speed:,.0f} images/s, {ratio:.2f} of a bare loop"
+    )
 
 
 def _bare(module: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, order: Tensor) -> None:
@@ -96,7 +96,9 @@ def _scoring(model: str) -> None:
         for name, pruner in methods.items():
             prune = Prune(pruner.sparsity)
             seconds = _seconds(lambda pruner=pruner, prune=prune: pruner.masks(net, batches, prune))
-            print(f"pruning {model}, {name}, {EXAMPLES} examples: {seconds:.2f} s, {seconds / forward:.1f} forward passes")
+            print(
+                f"pruning {model}, {name}, {EXAMPLES} examples: {seconds:.2f} s, {seconds / forward:.1f} forward passes"
+            )
 
 
 def _command(what: str, arguments: list[str]) -> None:

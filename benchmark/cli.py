@@ -59,7 +59,9 @@ def _run(arguments: list[str]) -> int:
 
     if "-h" in arguments or "--help" in arguments:
         options = read_arguments([a for a in arguments if a not in ("-h", "--help")])
-        print_help(options, f"{COMMANDS['run']}; a method's own options: prunebench run --pruner NAME --help", sys.stdout)
+        print_help(
+            options, f"{COMMANDS['run']}; a method's own options: prunebench run --pruner NAME --help", sys.stdout
+        )
         return 0
     config = run_config(read_arguments(arguments))
     from benchmark.execution import carry_out
@@ -132,7 +134,9 @@ def _data(arguments: list[str]) -> int:
     parser = _parser("data", "NAME [--data_dir DIR] [--allow_unverified_data]")
     parser.add_argument("name", help="a dataset of `prunebench list datasets`")
     parser.add_argument("--data_dir", type=Path, help="default: $PRUNEBENCH_DATA, else ./data")
-    parser.add_argument("--allow_unverified_data", action="store_true", help="accept files that differ from the published")
+    parser.add_argument(
+        "--allow_unverified_data", action="store_true", help="accept files that differ from the published"
+    )
     known = parser.parse_args(arguments)
     from benchmark.datasets import describe
 

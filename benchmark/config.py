@@ -122,7 +122,10 @@ class RunConfig:
         """The recipe of a retraining: the training recipe with what `retrain` changes."""
         retrain = self.settings.retrain
         return replace(
-            self.settings.train, epochs=retrain.epochs, lr=retrain.lr or self.settings.train.lr, decay_at=retrain.decay_at
+            self.settings.train,
+            epochs=retrain.epochs,
+            lr=retrain.lr or self.settings.train.lr,
+            decay_at=retrain.decay_at,
         )
 
     @property
@@ -159,7 +162,9 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+            flat[prefix + key] = (
+                list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+            )
     return flat
 
 

@@ -144,7 +144,9 @@ def crop_and_flip(padded: Tensor, chosen: Tensor, crops: Tensor, height: int, wi
     columns = torch.arange(width, device=crops.device).expand(len(crops), -1)
     columns = crops[:, 1, None] + torch.where(crops[:, 2, None] == 1, width - 1 - columns, columns)  # (n, width)
     channels = torch.arange(padded.shape[1], device=crops.device)
-    return padded[chosen[:, None, None, None], channels[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]
+    return padded[
+        chosen[:, None, None, None], channels[:, None, None], rows[:, None, :, None], columns[:, None, None, :]
+    ]
 
 
 def pruning_batches(data: Dataset, seed: int, index: int, examples: int, batch_size: int = 250) -> list[Batch]:

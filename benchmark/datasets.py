@@ -121,7 +121,9 @@ def fetch(name: str, data_dir: Path | None, *, allow_unverified: bool = False, d
     folder = root / info.folder
     if missing := [f for f in info.files if not (folder / f).is_file()]:
         if not download:
-            raise UserError(f"{name} is not in {folder} (no {missing[0]}); `prunebench data {name} --data_dir {root}` fetches it")
+            raise UserError(
+                f"{name} is not in {folder} (no {missing[0]}); `prunebench data {name} --data_dir {root}` fetches it"
+            )
         _download(name, root)
     contents = {file: _read(folder / file) for file in info.files}
     digests = {file: hashlib.md5(content, usedforsecurity=False).hexdigest() for file, content in contents.items()}
@@ -137,7 +139,9 @@ def fetch(name: str, data_dir: Path | None, *, allow_unverified: bool = False, d
         _check(info, train_images, train_labels)
         _check(info, test_images, test_labels)
     except Exception as error:  # damaged bytes fail in many ways
-        raise UserError(f"{folder} holds damaged files ({', '.join(differing)}): {error}; remove and fetch them again") from error
+        raise UserError(
+            f"{folder} holds damaged files ({', '.join(differing)}): {error}; remove and fetch them again"
+        ) from error
     return RawDataset(train_images, train_labels, test_images, test_labels, info.classes, not differing, digests)
 
 
@@ -145,9 +149,15 @@ def describe(name: str, data_dir: Path | None, *, allow_unverified: bool = False
     """What `prunebench data` prints: counts, shape, classes, digests and whether they are the published ones."""
     raw = fetch(name, data_dir, allow_unverified=allow_unverified)
     shape = "x".join(map(str, raw.train_images.shape[1:]))
-    counts = f"{len(raw.train_labels):,} training and {len(raw.test_labels):,} test images of {shape}, {raw.classes} classes"
+    counts = (
+        f"{len(raw.train_labels):,} training and {len(raw.test_labels):,} test images of {shape}, {raw.classes} classes"
+    )
     verified = "as published" if raw.verified else "NOT as published; records will say data_verified: false"
-    lines = [f"{name}: {counts}", f"files: {verified}", *(f"  {digest}  {file}" for file, digest in raw.digests.items())]
+    lines = [
+        f"{name}: {counts}",
+        f"files: {verified}",
+        *(f"  {digest}  {file}" for file, digest in raw.digests.items()),
+    ]
     return "\n".join(lines)
 
 
@@ -184,7 +194,9 @@ def _download(name: str, root: Path) -> None:
         getattr(datasets, classes[name])(str(root), download=True)
     except Exception as error:
         way = "give the folder that has it with --data_dir or PRUNEBENCH_DATA"
-        raise UserError(f"{name} is not in {root} and could not be downloaded ({type(error).__name__}); {way}") from error
+        raise UserError(
+            f"{name} is not in {root} and could not be downloaded ({type(error).__name__}); {way}"
+        ) from error
 
 
 def _read(path: Path) -> bytes:

@@ -142,7 +142,11 @@ def _carry_out(config: RunConfig, record: Record, progress: Progress, device: An
     except MethodError as error:
         reason = str(error)
     except KeyboardInterrupt as error:
-        code, state, reason = error.args[0] if error.args else 130, "interrupted", "stopped by a signal; run it again to go on"
+        code, state, reason = (
+            error.args[0] if error.args else 130,
+            "interrupted",
+            "stopped by a signal; run it again to go on",
+        )
         raise
     except torch.OutOfMemoryError:
         state, reason = "interrupted", f"out of memory on {device}; a smaller --train.batch_size is another run"

@@ -33,7 +33,9 @@ class MaskedModel:
         names = [n for n, _ in layers(module)]
         for pattern in self.spare:
             if not any(fnmatchcase(f"{n}.weight", pattern) for n in names):
-                raise UserError(f"spare: no weight is called '{pattern}'; weights: {', '.join(f'{n}.weight' for n in names)}")
+                raise UserError(
+                    f"spare: no weight is called '{pattern}'; weights: {', '.join(f'{n}.weight' for n in names)}"
+                )
         self.masks: Masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in self.weights.items()}
 
     @property
@@ -99,7 +101,9 @@ def keep_top(scores: Scores, masks: Masks, sparsity: float, distribution: Distri
     }
 
 
-def layer_densities(shapes: Mapping[str, tuple[int, ...]], density: float, distribution: Distribution) -> dict[str, float]:
+def layer_densities(
+    shapes: Mapping[str, tuple[int, ...]], density: float, distribution: Distribution
+) -> dict[str, float]:
     """The density of each layer under `uniform`, or under `erk` such that all together has `density`.
 
     Erdos-Renyi-kernel: proportional to (sum of the weight's dimensions) / (their product), full layers
@@ -159,7 +163,9 @@ def _top(scores: Tensor, kept: Tensor, count: int, where: str) -> Tensor:
     """The mask of the `count` best of `scores` among `kept`; ties go to the lower index."""
     available = int(kept.sum())
     if count > available:
-        raise MethodError(f"{where} has {available} weights left, fewer than the {count} that the target sparsity keeps")
+        raise MethodError(
+            f"{where} has {available} weights left, fewer than the {count} that the target sparsity keeps"
+        )
     if count == 0:
         return torch.zeros_like(kept)
     candidates = scores[kept]

@@ -135,8 +135,15 @@ def _with_pruner_options(options: Mapping[str, Any]) -> Options:
         assert not call.args
         own = {f"pruner.{k.arg}": ast.literal_eval(k.value) for k in call.keywords}
     except (SyntaxError, ValueError, AssertionError) as error:
-        raise UserError(f"pruner '{options['pruner']}' must read like snip(sparsity=0.9, distribution='erk')") from error
-    return {**options, "pruner": name, **canonical(own), **{k: v for k, v in options.items() if k.startswith("pruner.")}}
+        raise UserError(
+            f"pruner '{options['pruner']}' must read like snip(sparsity=0.9, distribution='erk')"
+        ) from error
+    return {
+        **options,
+        "pruner": name,
+        **canonical(own),
+        **{k: v for k, v in options.items() if k.startswith("pruner.")},
+    }
 
 
 def _schema(cls: type) -> type:

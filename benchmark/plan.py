@@ -52,7 +52,7 @@ Phase = Train | Prune | Rewind
 RETRAIN = Train(0, None, schedule="retrain")
 
 
-def prune_at_init(sparsities: float | None | Sequence[float | None], steps: int) -> list[Phase]:
+def prune_at_init(sparsities: float | Sequence[float | None] | None, steps: int) -> list[Phase]:
     """Prune before any training (once for every sparsity given), then train for `steps`."""
     return [*map(Prune, _listed(sparsities)), Train(0, steps)]
 
@@ -75,7 +75,7 @@ def geometric_sparsities(sparsity: float, rounds: int) -> list[float]:
     return [1 - (1 - sparsity) ** (i / rounds) for i in range(1, rounds)] + [sparsity]
 
 
-def _listed(sparsities: float | None | Sequence[float | None]) -> Sequence[float | None]:
+def _listed(sparsities: float | Sequence[float | None] | None) -> Sequence[float | None]:
     return sparsities if isinstance(sparsities, Sequence) else [sparsities]
 
 

@@ -35,9 +35,17 @@ class Progress:
 
         from benchmark.plan import epochs_of
 
-        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs"), TimeRemainingColumn()]
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("epochs"),
+            TimeRemainingColumn(),
+        ]
         with Progress(*columns, TextColumn("{task.fields[now]}"), console=Console(stderr=True), transient=True) as bar:
-            total = round(epochs_of(plan, steps_per_epoch, config.settings.train.epochs, config.settings.retrain.epochs))
+            total = round(
+                epochs_of(plan, steps_per_epoch, config.settings.train.epochs, config.settings.retrain.epochs)
+            )
             self._bar, self._task = bar, bar.add_task(config.name, total=total, now="")
             yield
             self._bar = None

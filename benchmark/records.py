@@ -120,7 +120,9 @@ def open_record(root: Path, kind: str, name: str) -> Record:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write results to {root}: {error.strerror}; choose another folder with --results") from error
+        raise UserError(
+            f"cannot write results to {root}: {error.strerror}; choose another folder with --results"
+        ) from error
     if not os.access(folder, os.W_OK):
         raise UserError(f"cannot write results to {folder}: no permission; choose another folder with --results")
     return Record(folder)
@@ -192,7 +194,11 @@ def _commit() -> str | None:
     here = Path(__file__).parent
     try:
         found = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"], cwd=here, capture_output=True, text=True, check=True
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return None

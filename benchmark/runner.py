@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.config import Recipe, RunConfig
+from benchmark.config import RunConfig
 from benchmark.counting import count
 from benchmark.data import Dataset, evaluation_batches, pruning_batches, steps_per_epoch, train_batches
-from benchmark.errors import Diverged
 from benchmark.dense import dense_training, rewind_steps, snapshot
+from benchmark.errors import Diverged
 from benchmark.flops import dense_flops, effective_flops
 from benchmark.masks import MaskedModel, check_masks, digest
 from benchmark.models import build_model
@@ -238,7 +238,9 @@ class Runner:
         if drop is not None and point.stage == "trained" and point.round > 0 and state.points[0]["round"] == 0:
             lost = state.points[0]["val_top1"] - row["val_top1"]
             if lost > drop and state.phase + 1 < len(self.plan):
-                state.stopped_early = f"round {point.round}: validation top1 is {lost:.4f} below dense, more than {drop:g}"
+                state.stopped_early = (
+                    f"round {point.round}: validation top1 is {lost:.4f} below dense, more than {drop:g}"
+                )
         self.on_point(row)
 
     def _evaluate(self, split: str) -> Row:

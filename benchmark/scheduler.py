@@ -25,7 +25,11 @@ def execute(runs: Sequence[RunConfig], jobs: int, retry_failed: bool = False) ->
     Failed and diverged runs are left alone unless `retry_failed`.
     """
     before = {run.name: outcome_of(run) for run in runs}
-    todo = [run for run in runs if before[run.name].state != "done" and (retry_failed or before[run.name].state not in FAILED)]
+    todo = [
+        run
+        for run in runs
+        if before[run.name].state != "done" and (retry_failed or before[run.name].state not in FAILED)
+    ]
     if skipped := len(runs) - len(todo):
         print(f"{skipped} of {len(runs)} runs ended before and are skipped", flush=True)
     outcomes = dict(before)
@@ -50,7 +54,9 @@ def print_costs(runs: Sequence[RunConfig]) -> None:
         print(f"{state:12s}{run.name}  {cost.epochs:.0f} epochs  {cost.train_flops:.2e} FLOPs")
     states = Counter(outcome_of(run).state for run in runs)
     print(f"{len(runs)} runs: {', '.join(f'{n} {state}' for state, n in sorted(states.items()))}")
-    print(f"to do: {epochs:.0f} epochs, at most {flops:.2e} training FLOPs (one multiply-add = 1; as if nothing were pruned)")
+    print(
+        f"to do: {epochs:.0f} epochs, at most {flops:.2e} training FLOPs (one multiply-add = 1; as if nothing were pruned)"
+    )
 
 
 def _in_process(runs: Sequence[RunConfig]) -> Iterator[tuple[RunConfig, Outcome]]:
@@ -80,7 +86,10 @@ def _in_pool(runs: Sequence[RunConfig], jobs: int) -> Iterator[tuple[RunConfig, 
             for kind, run in under_way.values():
                 made.pop(run.dense_id, None)
                 if kind == "run":
-                    yield run, Outcome("interrupted", "its process was killed; run the sweep again", outcome_of(run).folder)
+                    yield (
+                        run,
+                        Outcome("interrupted", "its process was killed; run the sweep again", outcome_of(run).folder),
+                    )
         except KeyboardInterrupt:
             for child in active_children():
                 child.terminate()

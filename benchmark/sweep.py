@@ -29,14 +29,18 @@ def sweep_runs(path: Path, overrides: Options, count: int | None = None, seed: i
         raise UserError(f"{path} is no sweep file: it needs `method` and `parameters`")
     method = sweep.get("method")
     if method not in METHODS:
-        raise UserError(f"{path}: method must be grid or random, got {method}; bayes needs the W&B service: wandb sweep {path}")
+        raise UserError(
+            f"{path}: method must be grid or random, got {method}; bayes needs the W&B service: wandb sweep {path}"
+        )
     parameters = sweep["parameters"]
     if method == "grid":
         points = grid(parameters)
     else:
         count = count or sweep.get("run_cap")
         if not count:
-            raise UserError(f"{path}: a random sweep has no end; say how many runs with --count N or run_cap in the file")
+            raise UserError(
+                f"{path}: a random sweep has no end; say how many runs with --count N or run_cap in the file"
+            )
         points = (draw(parameters, random.Random(f"{seed}:{i}")) for i in range(count))
     runs: dict[str, RunConfig] = {}
     for point in points:

@@ -92,7 +92,9 @@ def evaluate(
         logits = logits.float()
         ranked = logits.topk(min(5, classes)).indices == labels[:, None]  # (n, 5)
         loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
-        batch = torch.stack([ranked[:, 0].sum(), ranked.sum(), loss]).double() if not logits.is_mps else _mps(ranked, loss)
+        batch = (
+            torch.stack([ranked[:, 0].sum(), ranked.sum(), loss]).double() if not logits.is_mps else _mps(ranked, loss)
+        )
         sums = batch if sums is None else sums + batch
         total += len(labels)
     assert sums is not None

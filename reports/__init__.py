@@ -42,7 +42,9 @@ def build_from(runs: list[RunRecord], out: Path, results: Path) -> Report:
         out.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=".report-", dir=out.parent))
     except OSError as error:
-        raise UserError(f"cannot write the report to {out}: {error.strerror}; choose another folder with --out") from error
+        raise UserError(
+            f"cannot write the report to {out}: {error.strerror}; choose another folder with --out"
+        ) from error
     try:
         _write(part, runs, settings, tables, thin, Path(os.path.relpath(results / "runs", out)))
         if out.exists():
@@ -79,7 +81,10 @@ def _write(folder: Path, runs: list[RunRecord], settings: Any, tables: Any, thin
         for table in tables[setting.name]:
             table.numbers.to_csv(place / f"{table.name}.csv", index=False)
             (place / f"{table.name}.md").write_text(f"{table.title}\n\n{table.shown.to_markdown(index=False)}\n")
-        figures = [{"path": f"{place.name}/{stem}", "title": title} for stem, title in draw_all(setting, methods, place).items()]
+        figures = [
+            {"path": f"{place.name}/{stem}", "title": title}
+            for stem, title in draw_all(setting, methods, place).items()
+        ]
         shown = [{"title": t.title, "html": t.shown.to_html(index=False, border=0)} for t in tables[setting.name]]
         parts.append({"name": setting.name, "tables": shown, "figures": figures})
     thin.numbers.to_csv(folder / "problems.csv", index=False)

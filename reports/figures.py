@@ -30,9 +30,13 @@ def draw_all(setting: Setting, methods: list[str], folder: Path) -> dict[str, st
     with mpl.rc_context(STYLE):
         for x, label in ACROSS.items():
             _save(_accuracy(setting, x, label, styles), folder / f"accuracy_{x}")
-            titles[f"accuracy_{x}"] = f"Accuracy against {label[0].lower()}{label[1:]}; bands: 95 % t-interval over seeds"
+            titles[f"accuracy_{x}"] = (
+                f"Accuracy against {label[0].lower()}{label[1:]}; bands: 95 % t-interval over seeds"
+            )
         _save(_densities(setting), folder / "layer_density")
-        titles["layer_density"] = "Density of each layer at the measured point nearest to 16× compression, mean over seeds"
+        titles["layer_density"] = (
+            "Density of each layer at the measured point nearest to 16× compression, mean over seeds"
+        )
     return titles
 
 
@@ -88,7 +92,9 @@ def _densities(setting: Setting) -> Figure:
         image = axes.imshow(100 * density, aspect="auto", cmap="viridis", vmin=0, vmax=100)
         figure.colorbar(image, label="Weights kept (%)")
         for (i, j), value in np.ndenumerate(density):
-            axes.text(j, i, f"{100 * value:.3g}", ha="center", va="center", fontsize=7, color="w" if value < 0.6 else "k")
+            axes.text(
+                j, i, f"{100 * value:.3g}", ha="center", va="center", fontsize=7, color="w" if value < 0.6 else "k"
+            )
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_xticks(range(len(names)), names, rotation=45 if len(names) > 4 else 0)
     axes.set(xlabel="Layer", title=setting.name)

@@ -53,7 +53,9 @@ def read_records(results: Path) -> list[RunRecord]:
     try:
         names = sorted(p.name for p in folder.iterdir() if p.is_dir())
     except OSError as error:
-        raise UserError(f"cannot read records in {folder}: {error.strerror}; give the folder of a sweep's --results") from error
+        raise UserError(
+            f"cannot read records in {folder}: {error.strerror}; give the folder of a sweep's --results"
+        ) from error
     if not names:
         raise UserError(f"no run has begun in {results}; `prunebench sweep FILE --results {results}` makes some")
     return [_read(folder / name) for name in names]
@@ -80,7 +82,13 @@ def _read(folder: Path) -> RunRecord:
     if not problems and not head.get("config"):
         problems.append("damaged: no configuration")
     return RunRecord(
-        folder.name, head, found["environment.json"], status, found["epochs.jsonl"], found["points.jsonl"], "; ".join(problems)
+        folder.name,
+        head,
+        found["environment.json"],
+        status,
+        found["epochs.jsonl"],
+        found["points.jsonl"],
+        "; ".join(problems),
     )
 
 

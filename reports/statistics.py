@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from scipy.stats import t
 
@@ -37,7 +38,7 @@ def paired_difference(a: dict[int, float], b: dict[int, float]) -> Estimate:
 def interpolate(curve: Sequence[tuple[float, float]], x: float) -> float | None:
     """The value at `x` on a curve of (x, y) points, linear in log x; None outside of it, never beyond."""
     points = sorted(curve)
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         if x0 <= x <= x1:
             share = 0.0 if x1 == x0 else math.log(x / x0) / math.log(x1 / x0)
             return y0 + share * (y1 - y0)

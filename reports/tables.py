@@ -34,7 +34,9 @@ def smallest_networks(setting: Setting) -> Table:
             for seed, points in seeds.items():
                 if seed not in setting.dense:
                     continue
-                near = [p for p in points if setting.dense[seed]["top1"] - p["top1"] <= drop + 1e-12 and not p["collapsed"]]
+                near = [
+                    p for p in points if setting.dense[seed]["top1"] - p["top1"] <= drop + 1e-12 and not p["collapsed"]
+                ]
                 if near:
                     chosen[seed] = max(near, key=lambda p: p["compression_params"])
             picked = list(chosen.values())
@@ -83,7 +85,7 @@ def accuracy_at_compression(setting: Setting) -> Table:
         found = estimate([row["top1"] for row in rows])
         numbers.append({"method": label, "compression_params": 1} | _columns({"top1": found}))
         shown.append({"method": label, "1×": _show(found, "{:.2f}", 100, count=True)})
-    title = "Top-1 accuracy (%) at equal compression of parameters: mean ± std (seeds); — where a method has no points around"
+    title = "Top-1 accuracy (%) at equal compression of parameters: mean ± std (seeds); — outside a method's points"
     frame = pd.DataFrame(shown).fillna("—")
     return Table("accuracy_at_compression", title, pd.DataFrame(numbers), frame)
 
@@ -94,13 +96,19 @@ def problems(runs: list[RunRecord], settings: list[Setting]) -> Table:
     for run in runs:
         collapsed = [p["round"] for p in run.points if p["collapsed"] and p["stage"] == "trained"]
         if collapsed:
-            rows.append({"run": run.name, "why": f"collapsed (a layer without weights) in rounds {sorted(set(collapsed))}"})
+            rows.append(
+                {"run": run.name, "why": f"collapsed (a layer without weights) in rounds {sorted(set(collapsed))}"}
+            )
     for setting in settings:
         for method, seeds in setting.methods.items():
             if few := sorted(s for s, points in seeds.items() if len(points) < 5):
-                rows.append({"run": f"{setting.name}: {method}", "why": f"fewer than five operating points for seeds {few}"})
+                rows.append(
+                    {"run": f"{setting.name}: {method}", "why": f"fewer than five operating points for seeds {few}"}
+                )
             if len(seeds) < 3:
-                rows.append({"run": f"{setting.name}: {method}", "why": f"{len(seeds)} seeds, protocol 1 asks for three"})
+                rows.append(
+                    {"run": f"{setting.name}: {method}", "why": f"{len(seeds)} seeds, protocol 1 asks for three"}
+                )
     frame = pd.DataFrame(rows, columns=["run", "why"])
     return Table("problems", "Failed, unfinished, collapsed and thin", frame, frame)
 
@@ -117,7 +125,13 @@ def _columns(parts: dict[str, Estimate]) -> dict[str, float]:
     columns: dict[str, float] = {}
     for name, e in parts.items():
         low, high = e.mean - e.half_width, e.mean + e.half_width
-        columns |= {f"{name}_mean": e.mean, f"{name}_std": e.std, f"{name}_n": e.n, f"{name}_low": low, f"{name}_high": high}
+        columns |= {
+            f"{name}_mean": e.mean,
+            f"{name}_std": e.std,
+            f"{name}_n": e.n,
+            f"{name}_low": low,
+            f"{name}_high": high,
+        }
     return columns
 
 

@@ -78,7 +78,12 @@ def test_asking_for_more_than_is_left_fails() -> None:
 
 def test_a_score_that_is_not_finite_fails_and_names_its_layer() -> None:
     with pytest.raises(MethodError, match=r"scores of fc1.weight"):
-        keep_top({"fc1.weight": torch.tensor([1.0, float("nan")])}, {"fc1.weight": torch.ones(2, dtype=torch.bool)}, 0.5, "global")
+        keep_top(
+            {"fc1.weight": torch.tensor([1.0, float("nan")])},
+            {"fc1.weight": torch.ones(2, dtype=torch.bool)},
+            0.5,
+            "global",
+        )
 
 
 @given(
@@ -87,7 +92,9 @@ def test_a_score_that_is_not_finite_fails_and_names_its_layer() -> None:
     seed=st.integers(0, 99),
     distinct=st.integers(1, 6),
 )
-def test_keep_top_equals_sorting_by_score_then_position(sizes: list[int], sparsity: float, seed: int, distinct: int) -> None:
+def test_keep_top_equals_sorting_by_score_then_position(
+    sizes: list[int], sparsity: float, seed: int, distinct: int
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     scores = {str(i): torch.randint(distinct, (n,), generator=generator).float() for i, n in enumerate(sizes)}
     masks = {name: torch.ones_like(s, dtype=torch.bool) for name, s in scores.items()}
@@ -117,7 +124,9 @@ def test_erk_densities_of_lenet_300_100_worked_by_hand() -> None:
     assert found["fc2"] == pytest.approx(25620 / 1484 * 400 / 30000)
 
 
-@pytest.mark.parametrize(("sparsity", "way"), [(90, "write 0.9 for 90 %"), (1.0, "write 0.01 for 1 %"), (-0.1, "0.9 removes 90 %")])
+@pytest.mark.parametrize(
+    ("sparsity", "way"), [(90, "write 0.9 for 90 %"), (1.0, "write 0.01 for 1 %"), (-0.1, "0.9 removes 90 %")]
+)
 def test_a_sparsity_out_of_range_says_what_to_write(sparsity: float, way: str) -> None:
     with pytest.raises(UserError, match=rf"sparsity must be in \[0, 1\), got {sparsity:g}; {way}"):
         check_sparsity(sparsity)
@@ -141,4 +150,14 @@ def test_a_missed_target_fails() -> None:
 def test_digest_sees_values_names_and_shapes() -> None:
     a = {"w": torch.arange(4.0)}
     assert digest(a) == digest({"w": torch.arange(4.0)})
-    assert len({digest(a), digest({"v": torch.arange(4.0)}), digest({"w": torch.arange(4.0).view(2, 2)}), digest({"w": -a["w"]})}) == 4
+    assert (
+        len(
+            {
+                digest(a),
+                digest({"v": torch.arange(4.0)}),
+                digest({"w": torch.arange(4.0).view(2, 2)}),
+                digest({"w": -a["w"]}),
+            }
+        )
+        == 4
+    )

@@ -61,7 +61,10 @@ def test_nested_and_dotted_names_are_the_same() -> None:
     [
         ("--pruner snpi", r"unknown pruner 'snpi', did you mean 'snip'\? known: dense, "),
         ("--pruner snip --pruner.sparsity 90", r"sparsity must be in \[0, 1\), got 90; write 0.9 for 90 %"),
-        ("--pruner snip --pruner.sparsty 0.9", "unknown option of snip 'pruner.sparsty', did you mean 'pruner.sparsity'"),
+        (
+            "--pruner snip --pruner.sparsty 0.9",
+            "unknown option of snip 'pruner.sparsty', did you mean 'pruner.sparsity'",
+        ),
         ("--pruner snip --train.epoch 3", r"unknown option 'train.epoch', did you mean '\w*train.epochs'"),
         ("--pruner snip --train.epochs three", "train.epochs"),
         ("--pruner snip --train.epochs 0", "train.epochs must be at least 1, got 0"),

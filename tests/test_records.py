@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +28,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
     with pytest.raises(OSError, match="No space"):
         write_atomically(path, half)
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["status.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["status.json"]
 
 
 def test_rows_and_status_come_back(tmp_path: Path) -> None:
@@ -61,7 +60,9 @@ def test_no_checkpoint_at_all_is_none(tmp_path: Path) -> None:
     assert _record(tmp_path).load("checkpoint.pt") is None
 
 
-def test_a_truncated_status_is_set_aside_and_reads_as_not_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_truncated_status_is_set_aside_and_reads_as_not_begun(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     record = _record(tmp_path)
     record.update_status("done")
     path = record.folder / "status.json"
@@ -104,5 +105,5 @@ def test_half_written_files_of_a_killed_process_are_cleared(tmp_path: Path) -> N
 
 def test_a_results_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
-    with pytest.raises(UserError, match="cannot write results to .*results: .*choose another folder with --results"):
+    with pytest.raises(UserError, match=r"cannot write results to .*results: .*choose another folder with --results"):
         open_record(tmp_path / "results", "runs", "a")

@@ -20,14 +20,25 @@ def _file(tmp_path: Path, text: str) -> Path:
 
 
 def test_a_grid_varies_the_last_name_fastest_at_every_level() -> None:
-    parameters = {"b": {"values": [1, 2]}, "a": {"value": 0}, "c": {"parameters": {"y": {"min": 3, "max": 4}, "x": {"value": 5}}}}
+    parameters = {
+        "b": {"values": [1, 2]},
+        "a": {"value": 0},
+        "c": {"parameters": {"y": {"min": 3, "max": 4}, "x": {"value": 5}}},
+    }
     assert list(grid(parameters)) == [{"a": 0, "b": b, "c": {"x": 5, "y": y}} for b in (1, 2) for y in (3, 4)]
 
 
 def test_a_sweep_gives_each_run_once_with_overrides_for_all(tmp_path: Path) -> None:
-    file = _file(tmp_path, "method: grid\nparameters:\n  pruner: {values: [snip, snip, random]}\n  seed: {values: [0, 1]}\n")
+    file = _file(
+        tmp_path, "method: grid\nparameters:\n  pruner: {values: [snip, snip, random]}\n  seed: {values: [0, 1]}\n"
+    )
     runs = sweep_runs(file, {"train.epochs": 2})
-    assert [(r.settings.pruner, r.settings.seed) for r in runs] == [("snip", 0), ("snip", 1), ("random", 0), ("random", 1)]
+    assert [(r.settings.pruner, r.settings.seed) for r in runs] == [
+        ("snip", 0),
+        ("snip", 1),
+        ("random", 0),
+        ("random", 1),
+    ]
     assert {r.settings.train.epochs for r in runs} == {2}
 
 
@@ -38,7 +49,9 @@ def test_nested_parameters_are_options_with_dots(tmp_path: Path) -> None:
 
 
 def test_a_random_sweep_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
-    spec = "  train.lr: {min: 1.0e-4, max: 1.0e-2, distribution: log_uniform_values}\n  pruner: {values: [snip, random]}\n"
+    spec = (
+        "  train.lr: {min: 1.0e-4, max: 1.0e-2, distribution: log_uniform_values}\n  pruner: {values: [snip, random]}\n"
+    )
     file = _file(tmp_path, f"method: random\nparameters:\n{spec}")
     ids = [[r.id for r in sweep_runs(file, {}, count=5, seed=s)] for s in (1, 1, 2)]
     assert ids[0] == ids[1] != ids[2]

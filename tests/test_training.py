@@ -45,7 +45,10 @@ def test_training_with_masks_equals_masking_weights_and_gradients_by_hand() -> N
     mask = torch.rand(6, 4, generator=torch.Generator().manual_seed(1)) > 0.5
     net.apply({"0.weight": mask})
     recipe = Recipe(optimizer="sgd", lr=0.1)
-    made, by_hand = make_optimizer(net.module, recipe), torch.optim.SGD(slow.module.parameters(), 0.1, 0.9, weight_decay=5e-4)
+    made, by_hand = (
+        make_optimizer(net.module, recipe),
+        torch.optim.SGD(slow.module.parameters(), 0.1, 0.9, weight_decay=5e-4),
+    )
     train_steps(net, made, BATCHES, [0.1] * 5)
     layer = slow.module[0]  # type: ignore[index]
     slow.module.train()

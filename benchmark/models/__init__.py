@@ -31,7 +31,9 @@ def _vgg(name: str, summary: str) -> ModelInfo:
 
 
 def _resnet(depth: int) -> ModelInfo:
-    return ModelInfo("resnet", "ResNet", depth, (3, 32, 32), f"CIFAR ResNet-{depth} (He et al. 2016), option-A shortcuts")
+    return ModelInfo(
+        "resnet", "ResNet", depth, (3, 32, 32), f"CIFAR ResNet-{depth} (He et al. 2016), option-A shortcuts"
+    )
 
 
 NAMES: dict[str, ModelInfo] = {
@@ -70,7 +72,9 @@ def input_shape(name: str, shape: Shape) -> Shape:
     return (3, max(32, shape[1]), max(32, shape[2]))
 
 
-def build_model(name: str, classes: int, seed: int, *, shape: Shape, shortcut: str = "a", stem: str = "default") -> nn.Module:
+def build_model(
+    name: str, classes: int, seed: int, *, shape: Shape, shortcut: str = "a", stem: str = "default"
+) -> nn.Module:
     """A network with its initial weights, which depend on (name, classes, seed) alone.
 
     Raises UserError for an unknown name, or an option that this network does not have.
@@ -81,7 +85,9 @@ def build_model(name: str, classes: int, seed: int, *, shape: Shape, shortcut: s
     if shortcut != "a" and not resnet:
         raise UserError(f"shortcut '{shortcut}' is for resnet_N; {name} has no such option, leave it out")
     if stem != "default" and not is_external(name):
-        raise UserError(f"stem '{stem}' is for timm/ and torchvision/ networks; {name} has no such option, leave it out")
+        raise UserError(
+            f"stem '{stem}' is for timm/ and torchvision/ networks; {name} has no such option, leave it out"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "init"))
         if is_external(name):

@@ -1,0 +1,177 @@
+"""Splits, batches, augmentation; files that are missing, different, damaged or hostile."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark import datasets
+from benchmark.data import (
+    Dataset,
+    Split,
+    crop_and_flip,
+    load_dataset,
+    normalise,
+    pruning_batches,
+    resize,
+    steps_per_epoch,
+    train_batches,
+)
+from benchmark.errors import UserError
+
+
+def test_digits_splits_are_disjoint_stratified_and_whole() -> None:
+    data = load_dataset("digits")
+    sizes = [len(s.labels) for s in (data.train, data.validation, data.test)]
+    assert sizes == [1294, 143, 360]
+    for split in (data.train, data.validation, data.test):
+        counts = split.labels.bincount(minlength=10)
+        assert counts.max() - counts.min() <= 0.05 * len(split.labels)
+    assert int(data.train.images.max()) == 255
+
+
+def test_an_epoch_shows_every_example_once_and_a_window_is_a_part_of_it() -> None:
+    data = load_dataset("digits")
+    whole = list(train_batches(data, 0, 3, 100))
+    part = list(train_batches(data, 0, 3, 100, 5, 8))
+    assert len(whole) == steps_per_epoch(data, 100) == 12
+    for (a, b), (c, d) in zip(whole[5:8], part, strict=True):
+        assert torch.equal(a, c)
+        assert torch.equal(b, d)
+    again = next(train_batches(data, 1, 3, 100))
+    assert not torch.equal(again[1], whole[0][1])
+
+
+def test_inputs_are_pixels_less_mean_over_std() -> None:
+    data = load_dataset("digits")
+    one = normalise(data, data.train.images[:1])
+    by_hand = (data.train.images[:1].float() / 255 - data.mean[0]) / data.std[0]
+    assert torch.allclose(one, by_hand, atol=1e-6)
+
+
+def test_digits_constants_are_those_of_its_training_set() -> None:
+    raw = datasets.fetch("digits", None)
+    pixels = raw.train_images / 255
+    assert datasets.NAMES["digits"].mean[0] == pytest.approx(pixels.mean(), abs=2e-3)
+    assert datasets.NAMES["digits"].std[0] == pytest.approx(pixels.std(), abs=2e-3)
+
+
+def test_crops_and_flips_equal_a_loop_over_images() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (6, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    padded = torch.nn.functional.pad(images, (4,) * 4)
+    crops = torch.tensor([[0, 0, 0], [8, 8, 1], [4, 4, 0], [4, 4, 1], [2, 7, 1], [1, 0, 0]])
+    chosen = torch.tensor([5, 0, 3, 3, 1, 2])
+    found = crop_and_flip(padded, chosen, crops, 8, 8)
+    for i, (top, left, flip) in enumerate(crops.tolist()):
+        slow = padded[chosen[i], :, top : top + 8, left : left + 8]
+        assert torch.equal(found[i], slow.flip(2) if flip else slow)
+
+
+def test_only_training_batches_are_augmented() -> None:
+    images = torch.arange(20 * 3 * 64, dtype=torch.int64).remainder(251).to(torch.uint8).view(20, 3, 8, 8)
+    split = Split(images, torch.arange(20).remainder(2))
+    data = Dataset("x", 2, (3, 8, 8), split, split, split, (0.0,) * 3, (1.0,) * 3, True, True, {})
+    [(inputs, _)] = pruning_batches(data, 0, 0, 20)
+    plain = normalise(data, images)
+    assert all(any(torch.equal(row, other) for other in plain) for row in inputs)
+    [(inputs, _)] = list(train_batches(data, 0, 0, 20))
+    assert not all(any(torch.equal(row, other) for other in plain) for row in inputs)
+
+
+def test_grey_becomes_colour_and_colour_is_not_made_grey() -> None:
+    grey = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+    assert resize(grey, (3, 32, 32)).shape == (2, 3, 32, 32)
+    with pytest.raises(UserError, match="takes 1-channel images and the dataset has 3"):
+        resize(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), (1, 8, 8))
+
+
+def test_a_limit_takes_a_stratified_part_and_refuses_too_many() -> None:
+    data = load_dataset("digits", train_limit=200)
+    assert data.train.labels.bincount().tolist() == pytest.approx([20] * 10, abs=1)
+    with pytest.raises(UserError, match=r"train_limit must be in \[10, 1294\] for digits, got 5000"):
+        load_dataset("digits", train_limit=5000)
+
+
+def test_a_batch_larger_than_the_data_is_refused() -> None:
+    with pytest.raises(UserError, match="at most the 1294 training examples, got 2000"):
+        steps_per_epoch(load_dataset("digits"), 2000)
+
+
+def _idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+def _made_up_mnist(root: Path) -> Path:
+    folder = root / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    labels = np.arange(40) % 10
+    for part, name in (("train", "train"), ("t10k", "t10k")):
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(_idx(np.full((40, 28, 28), 7)))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(_idx(labels))
+    return folder
+
+
+def test_files_that_differ_from_the_published_are_refused_and_read_only_when_allowed(tmp_path: Path) -> None:
+    _made_up_mnist(tmp_path)
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte differs .*--allow_unverified_data"):
+        datasets.fetch("mnist", tmp_path)
+    raw = datasets.fetch("mnist", tmp_path, allow_unverified=True)
+    assert raw.train_images.shape == (40, 1, 28, 28)
+    assert not raw.verified
+    assert len(raw.digests) == 4
+
+
+def test_a_truncated_file_is_named_in_one_line(tmp_path: Path) -> None:
+    file = _made_up_mnist(tmp_path) / "t10k-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"damaged files .*t10k-images-idx3-ubyte") as caught:
+        datasets.fetch("mnist", tmp_path, allow_unverified=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_dataset_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not in .*; `prunebench data mnist"):
+        datasets.fetch("mnist", tmp_path, download=False)
+    with pytest.raises(UserError, match="unknown dataset 'minst', did you mean 'mnist'"):
+        datasets.fetch("minst", tmp_path)
+
+
+class _Hostile:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("echo harm",)
+
+
+def test_a_pickle_that_would_run_something_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    for name in ("train", "test"):
+        (folder / name).write_bytes(pickle.dumps(_Hostile()))
+    with pytest.raises(UserError, match="which image data does not need"):
+        datasets.fetch("cifar100", tmp_path, allow_unverified=True)
+
+
+def test_made_up_cifar_files_are_read_by_the_restricted_reader(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    pixels = np.arange(4 * 3072).reshape(4, 3072).astype(np.uint8)
+    for name in ("train", "test"):
+        (folder / name).write_bytes(pickle.dumps({b"data": pixels, b"fine_labels": [0, 99, 5, 7]}))
+    raw = datasets.fetch("cifar100", tmp_path, allow_unverified=True)
+    assert np.array_equal(raw.test_images.reshape(4, -1), pixels)
+    assert raw.train_labels.tolist() == [0, 99, 5, 7]
+
+
+def test_real_mnist_is_as_published(real_data: Path) -> None:
+    raw = datasets.fetch("mnist", real_data, download=False)
+    assert raw.verified
+    assert (len(raw.train_labels), len(raw.test_labels)) == (60000, 10000)
+    pixels = raw.train_images / 255
+    assert datasets.NAMES["mnist"].mean[0] == pytest.approx(pixels.mean(), abs=1e-4)
+    assert datasets.NAMES["mnist"].std[0] == pytest.approx(pixels.std(), abs=1e-4)
