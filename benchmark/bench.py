@@ -67,7 +67,8 @@ def _training(model: str, recipe: Recipe, data: Dataset, steps: int = STEPS) -> 
     ratio = statistics.median(b / s for s, b in zip(suite[1:], bare[1:], strict=True))
     speed = steps * recipe.batch_size / statistics.median(suite[1:])
     print(
-        f"training {model}, {recipe.optimizer}, batch {recipe.batch_size}: {speed:,.0f} images/s, {ratio:.2f} of a bare loop"
+        f"training {model}, {recipe.optimizer}, batch {recipe.batch_size}: {speed:,.0f} images/s, "
+        f"{ratio:.2f} of a bare loop"
     )
 
 

@@ -166,7 +166,5 @@ def _underscored(argument: str) -> str:
 
 def _usage() -> str:
     lines = [f"  {name:8s}{what}" for name, what in COMMANDS.items()]
-    return "\n".join(
-        ["usage: prunebench COMMAND [options]", "", "Compares neural-network pruning methods on equal terms.", "", *lines, "",
-         "prunebench COMMAND --help says more of each."]
-    )  # fmt: skip
+    head = ["usage: prunebench COMMAND [options]", "", "Compares neural-network pruning methods on equal terms.", ""]
+    return "\n".join([*head, *lines, "", "prunebench COMMAND --help says more of each."])

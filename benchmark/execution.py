@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,7 +15,7 @@ from typing import Any
 from benchmark.config import PROTOCOL, RunConfig
 from benchmark.errors import Diverged, Interrupted, MethodError, UserError
 from benchmark.progress import Progress
-from benchmark.records import Record, environment, now, open_record
+from benchmark.records import Record, Row, environment, now, open_record
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def _carry_out(config: RunConfig, record: Record, progress: Progress, device: An
     code, state, reason = 1, "failed", ""
     try:
         with interruptible(), progress.of(runner.plan, runner.steps_per_epoch, config):
-            runner.on_epoch = lambda row: (mirror.epoch(row), progress.epoch(row))
-            runner.on_point = lambda row: (mirror.point(row), progress.point(row))
+            runner.on_epoch = _both(mirror.epoch, progress.epoch)
+            runner.on_point = _both(mirror.point, progress.point)
             runner.on_dense_epoch = progress.epoch
             found = runner.execute()
         record.save("network.pt", {"module": runner.net.module.state_dict(), "masks": runner.net.masks})
@@ -157,6 +157,14 @@ def _carry_out(config: RunConfig, record: Record, progress: Progress, device: An
     finally:
         record.update_status(state, reason, finished=now(), stopped_early=reason if code == 0 and reason else None)
         mirror.finish(exit_code=code, summary={"state": state, "reason": reason})
+
+
+def _both(first: Callable[[Row], None], second: Callable[[Row], None]) -> Callable[[Row], None]:
+    def both(row: Row) -> None:
+        first(row)
+        second(row)
+
+    return both
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ class MaskedModel:
             tensors[name].masked_fill_(~mask, 0)
 
 
-def layers(module: nn.Module) -> list[tuple[str, nn.Module]]:
+def layers(module: nn.Module) -> list[tuple[str, nn.Linear | nn.modules.conv._ConvNd]]:
     """Conv and linear layers by name, in definition order."""
     return [(name, m) for name, m in module.named_modules() if isinstance(m, LAYERS)]
 

@@ -62,6 +62,6 @@ class Progress:
             stamp = time.strftime("%H:%M:%S")
             self._bar.console.print(
                 f"{stamp} round {row['round']} {row['stage']}: top1 {row['top1']:.4f}, "
-                f"compression {row['compression_params']:.1f}, speed-up {row['speedup_theoretical'] or float('inf'):.1f}",
+                f"compression {row['compression_params']:.1f}, density {1 - row['sparsity_prunable']:.3f}",
                 highlight=False,
             )

@@ -150,7 +150,7 @@ def read_json(path: Path) -> Row:
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")
         return content
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
         set_aside(path, error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import time
 from collections.abc import Callable, Set
 from dataclasses import asdict, dataclass, field
@@ -151,6 +152,9 @@ class Runner:
 
     def _end_epoch(self, phase: Train, rate: float, seconds: float, steps: int) -> None:
         validation = self._evaluate("validation")
+        if not math.isfinite(validation["loss"]):
+            at = f"epoch {len(self.state.epochs) + 1}, step {self.state.steps_total}"
+            raise Diverged(f"the validation loss is not finite at {at}; try a smaller --train.lr")
         row: Row = {
             "log_step": self._log_step,
             "epoch": len(self.state.epochs) + 1,
@@ -302,8 +306,8 @@ class Runner:
         s = self.settings
         options = {"shortcut": s.shortcut, "stem": s.stem}
         module = build_model(s.model, self.data.classes, s.seed, shape=self.data.shape, **options)
-        memory = torch.channels_last if s.channels_last else torch.preserve_format
-        return module.to(self.device, memory_format=memory)
+        module = module.to(self.device)
+        return module.to(memory_format=torch.channels_last) if s.channels_last else module  # pyright: ignore
 
     @property
     def _log_step(self) -> int:

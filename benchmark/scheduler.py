@@ -54,9 +54,7 @@ def print_costs(runs: Sequence[RunConfig]) -> None:
         print(f"{state:12s}{run.name}  {cost.epochs:.0f} epochs  {cost.train_flops:.2e} FLOPs")
     states = Counter(outcome_of(run).state for run in runs)
     print(f"{len(runs)} runs: {', '.join(f'{n} {state}' for state, n in sorted(states.items()))}")
-    print(
-        f"to do: {epochs:.0f} epochs, at most {flops:.2e} training FLOPs (one multiply-add = 1; as if nothing were pruned)"
-    )
+    print(f"to do: {epochs:.0f} epochs, at most {flops:.2e} training FLOPs (multiply-adds, as if nothing were pruned)")
 
 
 def _in_process(runs: Sequence[RunConfig]) -> Iterator[tuple[RunConfig, Outcome]]:

@@ -59,7 +59,7 @@ def train_steps(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if pruned:
-            torch._foreach_mul_([p.grad for p in pruned], masks)
+            torch._foreach_mul_([p.grad for p in pruned], masks)  # pyright: ignore
         optimizer.step()
         losses.append(loss.detach())
     stacked = torch.stack(losses).float()

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from reports.records import RunRecord, method_labels
+from reports.records import RunRecord, method_labels, setting_names
 
 Row = dict[str, Any]
 REFERENCE = "dense"  # the method whose runs are the reference rows
@@ -25,9 +25,10 @@ class Setting:
 def settings_of(runs: list[RunRecord]) -> list[Setting]:
     """The finished runs as curves, a setting at a time, sorted by name; methods sorted by label."""
     finished = [run for run in runs if not run.problem]
+    names = setting_names(finished)
     found = []
-    for name in sorted({run.setting for run in finished}):
-        mine = [run for run in finished if run.setting == name]
+    for name in sorted(set(names.values())):
+        mine = [run for run in finished if names[run.name] == name]
         labels = method_labels(mine)
         dense: dict[int, Row] = {}
         long: dict[int, list[Row]] = {}
@@ -35,7 +36,9 @@ def settings_of(runs: list[RunRecord]) -> list[Setting]:
         for run in mine:
             seed = int(run.config["seed"])
             trained = [p for p in run.points if p["stage"] == "trained"]
-            dense.update({seed: p for p in trained if p["round"] == 0})
+            first = [p for p in trained if p["round"] == 0]
+            if first:
+                dense[seed] = first[0]
             later = [p for p in trained if p["round"] > 0]
             if run.config["pruner"] == REFERENCE:
                 long[seed] = later

@@ -16,7 +16,13 @@ from reports.statistics import estimate, interpolate
 # Okabe and Ito's colours, which colour-blind readers tell apart; markers serve those who print in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 MARKERS = "osD^vPX*"
-STYLE = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.3, "svg.hashsalt": "nnrelief-bench", "svg.fonttype": "none"}
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "svg.hashsalt": "nnrelief-bench",
+    "svg.fonttype": "none",
+}
 ACROSS = {
     "compression_params": "Compression ratio (all parameters ÷ those kept)",
     "speedup_theoretical": "Theoretical speed-up (dense FLOPs ÷ effective FLOPs)",

@@ -33,9 +33,10 @@ class RunRecord:
         return self.head.get("config", {})
 
     @property
-    def setting(self) -> str:
-        """Dataset, network and optimiser: what one table compares methods on."""
-        return " · ".join(str(self.config.get(name, "?")) for name in SETTING)
+    def conditions(self) -> Row:
+        """All options but the method's own and the seed: what has to be equal for a comparison."""
+        own = ("pruner", "retrain.", "seed", "stop_drop", "score_examples", "spare", "protocol", *NOT_METHOD)
+        return {k: v for k, v in self.config.items() if not k.startswith(own)}
 
     @property
     def marks(self) -> str:
@@ -90,6 +91,18 @@ def _read(folder: Path) -> RunRecord:
         found["points.jsonl"],
         "; ".join(problems),
     )
+
+
+def setting_names(runs: list[RunRecord]) -> dict[str, str]:
+    """The setting of each run, by run name: dataset, network, optimiser, and in what else settings differ."""
+    names = sorted({k for run in runs for k in run.conditions if k not in SETTING})
+    differing = [k for k in names if len({json.dumps(run.conditions.get(k)) for run in runs}) > 1]
+    return {
+        run.name: " · ".join(
+            [*(str(run.config.get(k, "?")) for k in SETTING), *(f"{k}={run.conditions.get(k)}" for k in differing)]
+        )
+        for run in runs
+    }
 
 
 def method_labels(runs: list[RunRecord]) -> dict[str, str]:

@@ -137,7 +137,7 @@ def test_a_truncated_file_is_named_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_dataset_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not in .*; `prunebench data mnist"):
+    with pytest.raises(UserError, match=r"is not in .*; `prunebench data mnist"):
         datasets.fetch("mnist", tmp_path, download=False)
     with pytest.raises(UserError, match="unknown dataset 'minst', did you mean 'mnist'"):
         datasets.fetch("minst", tmp_path)

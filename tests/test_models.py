@@ -58,7 +58,10 @@ def test_option_b_has_two_projections() -> None:
 def test_any_timm_and_torchvision_classifier_is_built_without_weights() -> None:
     small = build_model("timm/resnet18", 5, 0, shape=(3, 32, 32), stem="small").eval()
     assert small(torch.randn(1, 3, 32, 32)).shape == (1, 5)
-    assert build_model("torchvision/resnet18", 5, 0, shape=(3, 64, 64)).eval()(torch.randn(1, 3, 64, 64)).shape == (1, 5)
+    assert build_model("torchvision/resnet18", 5, 0, shape=(3, 64, 64)).eval()(torch.randn(1, 3, 64, 64)).shape == (
+        1,
+        5,
+    )
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,13 @@ def test_an_iterative_run_measures_every_round_before_and_after_retraining(tmp_p
     folder = _done(_config(tmp_path, pruner="magnitude(rounds=2, sparsity=0.75)"))
     points = _rows(folder, "points.jsonl")
     found = [(p["round"], p["stage"], p["sparsity_prunable"]) for p in points]
-    assert found == [(0, "trained", 0), (1, "pruned", 0.5), (1, "trained", 0.5), (2, "pruned", 0.75), (2, "trained", 0.75)]
+    assert found == [
+        (0, "trained", 0),
+        (1, "pruned", 0.5),
+        (1, "trained", 0.5),
+        (2, "pruned", 0.75),
+        (2, "trained", 0.75),
+    ]
     assert [p["epochs_total"] for p in points] == [2, 2, 3, 3, 4]
     assert len(_rows(folder, "epochs.jsonl")) == 4
     assert all(p["total"] == 360 and p["correct"] == round(p["top1"] * 360) for p in points)
@@ -86,7 +92,9 @@ def test_rewinding_puts_surviving_weights_back_to_that_step(tmp_path: Path, step
     again = Runner(config, data, Record(tmp_path / "again"), plan=plan)
     again.record.folder.mkdir()
     again.execute()
-    ticket = Runner(_config(tmp_path / "ticket", pruner=f"lottery_ticket(rounds=1, rewind_step={step})"), data, Record(folder))
+    ticket = Runner(
+        _config(tmp_path / "ticket", pruner=f"lottery_ticket(rounds=1, rewind_step={step})"), data, Record(folder)
+    )
     ticket.net.masks = torch.load(folder / "network.pt", weights_only=True)["masks"]
     ticket.settings.results.mkdir(exist_ok=True)
     from benchmark.plan import Rewind

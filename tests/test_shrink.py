@@ -199,7 +199,7 @@ def test_a_shortcut_with_zero_padding_loses_dead_channels_on_both_sides() -> Non
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.stem, self.shortcut = nn.Conv2d(2, 4, 3, padding=1), OptionA(8, 2)
+            self.stem, self.shortcut = nn.Conv2d(2, 4, 3, padding=1), OptionA(4, 8, 2)
             self.body, self.fc = nn.Conv2d(4, 8, 3, stride=2, padding=1), nn.Linear(8, 3)
 
         def forward(self, x: Tensor) -> Tensor:
