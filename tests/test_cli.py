@@ -10,7 +10,8 @@ import pytest
 
 from benchmark.cli import main
 
-QUICK = ("--train.epochs 1 --retrain.epochs 1 --train_limit 200 --wandb off --device cpu --results results").split()
+QUICK = ["--train.epochs=1", "--retrain.epochs=1", "--train_limit=200", "--wandb=off", "--device=cpu"]
+QUICK += ["--results", "results"]
 
 
 def _status(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
