@@ -16,6 +16,7 @@ COMMANDS = {
     "report": "build tables, figures and a page from the records of a results folder",
     "list": "the methods with their options, the networks, the datasets, the recipes",
     "data": "fetch or verify a dataset and say what is in it",
+    "mirror": "send the records of a results folder to W&B; what is there already is not sent twice",
 }
 
 
@@ -51,7 +52,9 @@ def _command(arguments: list[str]) -> int:
     name, rest = arguments[0], [_underscored(a) for a in arguments[1:]]
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS, "see prunebench --help")
-    return {"run": _run, "sweep": _sweep, "report": _report, "list": _list, "data": _data}[name](rest)
+    return {"run": _run, "sweep": _sweep, "report": _report, "list": _list, "data": _data, "mirror": _mirror}[name](
+        rest
+    )
 
 
 def _run(arguments: list[str]) -> int:
@@ -141,6 +144,24 @@ def _data(arguments: list[str]) -> int:
     from benchmark.datasets import describe
 
     print(describe(known.name, known.data_dir, allow_unverified=known.allow_unverified_data))
+    return 0
+
+
+def _mirror(arguments: list[str]) -> int:
+    parser = _parser("mirror", "DIR [--wandb online|offline|auto] [--project NAME] [--entity NAME]")
+    parser.add_argument("results", type=Path, help="a results folder")
+    parser.add_argument(
+        "--wandb", choices=["online", "offline", "auto"], default="auto", help="auto: online if a key is there"
+    )
+    parser.add_argument("--project", default="nnrelief-bench", help="of W&B")
+    parser.add_argument("--entity", help="of W&B")
+    known = parser.parse_args(arguments)
+    if not any((known.results / name).exists() for name in ("runs", "config.json")):
+        raise UserError(f"no records in {known.results}; give the folder of a sweep's --results")
+    from benchmark.tracking import mirror_records
+
+    for line in mirror_records(known.results, known.wandb, known.project, known.entity):
+        print(line, flush=True)
     return 0
 
 

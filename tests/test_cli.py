@@ -99,6 +99,7 @@ def test_two_jobs_give_the_same_records_as_one(tmp_path: Path, capsys: pytest.Ca
         ("sweep nothing.yaml", "cannot read nothing.yaml"),
         ("sweep file --jobs 0", "--jobs must be at least 1"),
         ("report nothing", "cannot read records in nothing/runs"),
+        ("mirror nothing", "no records in nothing"),
         ("list metods", "invalid choice: 'metods'"),
         ("data", "the following arguments are required: name"),
     ],
