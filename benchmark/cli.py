@@ -142,8 +142,9 @@ def _data(arguments: list[str]) -> int:
     )
     known = parser.parse_args(arguments)
     from benchmark.datasets import describe
+    from benchmark.options import data_folder
 
-    print(describe(known.name, known.data_dir, allow_unverified=known.allow_unverified_data))
+    print(describe(known.name, data_folder(known.data_dir), allow_unverified=known.allow_unverified_data))
     return 0
 
 

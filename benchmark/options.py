@@ -70,10 +70,14 @@ def run_config(options: Mapping[str, Any]) -> RunConfig:
     cls = pruner_class(name)
     _check_names(options, cls, name)
     parsed = _parse(_schema(cls), _words(options))
-    settings = parsed.settings
-    if settings.data_dir is None and (folder := os.environ.get("PRUNEBENCH_DATA")):
-        settings = dataclasses.replace(settings, data_dir=Path(folder))
+    settings = dataclasses.replace(parsed.settings, data_dir=data_folder(parsed.settings.data_dir))
     return RunConfig(settings, parsed.method.for_model(settings.model), pruner_file_digest(name))
+
+
+def data_folder(given: Path | None) -> Path | None:
+    """The folder of the datasets: `given`, else that of the environment's PRUNEBENCH_DATA, else None."""
+    folder = os.environ.get("PRUNEBENCH_DATA")
+    return Path(folder) if given is None and folder else given
 
 
 def print_help(options: Mapping[str, Any], description: str, out: Any) -> None:

@@ -136,3 +136,16 @@ def test_the_embedded_dataset_is_described(capsys: pytest.CaptureFixture[str]) -
     status, out, _ = _status(capsys, "data", "digits")
     assert status == 0
     assert "1,437 training and 360 test images of 1x8x8, 10 classes" in out
+
+
+def test_the_data_folder_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (folder / f"{name}-ubyte").write_bytes(b"not the published file")
+    monkeypatch.setenv("PRUNEBENCH_DATA", str(tmp_path))
+    status, _, err = _status(capsys, "data", "mnist")
+    assert status == 2
+    assert f"{folder / 'train-images-idx3-ubyte'} differs" in err
