@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,11 +99,11 @@ def resize(images: Tensor, shape: Shape) -> Tensor:
     return images.contiguous()
 
 
-def normalise(data: Dataset, images: Tensor) -> Tensor:
-    """uint8 images as float inputs."""
-    mean = torch.tensor(data.mean, device=images.device).view(-1, 1, 1) * 255
-    std = torch.tensor(data.std, device=images.device).view(-1, 1, 1) * 255
-    return images.float().sub_(mean).div_(std)
+def normaliser(data: Dataset) -> Callable[[Tensor], Tensor]:
+    """A function from uint8 images to float inputs."""
+    device = data.train.images.device
+    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) * 255 for values in (data.mean, data.std))
+    return lambda images: images.float().sub_(mean).div_(std)
 
 
 def steps_per_epoch(data: Dataset, batch_size: int) -> int:
@@ -128,14 +128,15 @@ def train_batches(
     order = torch.randperm(len(labels), generator=stream(seed, "data", epoch)).to(device)
     crops = _draw_crops(len(labels), stream(seed, "augmentation", epoch)).to(device) if data.augment else None
     padded = nn.functional.pad(images, (PADDING,) * 4) if crops is not None else images
+    normalise = normaliser(data)
     for step in range(start, steps if stop is None else stop):
         window = slice(step * batch_size, (step + 1) * batch_size)
         chosen = order[window]
         if crops is None:
-            batch = images[chosen]
+            batch = images.index_select(0, chosen)  # on a CPU much faster than images[chosen]
         else:
             batch = crop_and_flip(padded, chosen, crops[window], images.shape[2], images.shape[3])
-        yield normalise(data, batch), labels[chosen]
+        yield normalise(batch), labels[chosen]
 
 
 def crop_and_flip(padded: Tensor, chosen: Tensor, crops: Tensor, height: int, width: int) -> Tensor:
@@ -153,13 +154,15 @@ def pruning_batches(data: Dataset, seed: int, index: int, examples: int, batch_s
     """`examples` training images (all, if there are fewer) for pruning number `index`, not augmented."""
     images, labels = data.train.images, data.train.labels
     order = torch.randperm(len(labels), generator=stream(seed, "pruning", index))[:examples].to(images.device)
-    return [(normalise(data, images[chosen]), labels[chosen]) for chosen in order.split(batch_size)]
+    normalise = normaliser(data)
+    return [(normalise(images[chosen]), labels[chosen]) for chosen in order.split(batch_size)]
 
 
 def evaluation_batches(data: Dataset, split: Split, batch_size: int = 1000) -> Iterator[Batch]:
     """All of a split, in order."""
+    normalise = normaliser(data)
     for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
-        yield normalise(data, images), labels
+        yield normalise(images), labels
 
 
 def _draw_crops(examples: int, generator: torch.Generator) -> Tensor:

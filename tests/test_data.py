@@ -17,7 +17,7 @@ from benchmark.data import (
     Split,
     crop_and_flip,
     load_dataset,
-    normalise,
+    normaliser,
     pruning_batches,
     resize,
     steps_per_epoch,
@@ -50,7 +50,7 @@ def test_an_epoch_shows_every_example_once_and_a_window_is_a_part_of_it() -> Non
 
 def test_inputs_are_pixels_less_mean_over_std() -> None:
     data = load_dataset("digits")
-    one = normalise(data, data.train.images[:1])
+    one = normaliser(data)(data.train.images[:1])
     by_hand = (data.train.images[:1].float() / 255 - data.mean[0]) / data.std[0]
     assert torch.allclose(one, by_hand, atol=1e-6)
 
@@ -79,7 +79,7 @@ def test_only_training_batches_are_augmented() -> None:
     split = Split(images, torch.arange(20).remainder(2))
     data = Dataset("x", 2, (3, 8, 8), split, split, split, (0.0,) * 3, (1.0,) * 3, True, True, {})
     [(inputs, _)] = pruning_batches(data, 0, 0, 20)
-    plain = normalise(data, images)
+    plain = normaliser(data)(images)
     assert all(any(torch.equal(row, other) for other in plain) for row in inputs)
     [(inputs, _)] = list(train_batches(data, 0, 0, 20))
     assert not all(any(torch.equal(row, other) for other in plain) for row in inputs)
