@@ -69,7 +69,7 @@ class Retraining:
 class Settings:
     """One run: everything but the method's own options."""
 
-    dataset: str = "digits"  # digits, mnist, fashion_mnist, cifar10, cifar100, tiny_imagenet
+    dataset: str = "digits"  # a name of `prunebench list datasets`
     model: str = "lenet_300_100"  # a name of `prunebench list`, timm/NAME or torchvision/NAME
     pruner: str = "nnrelief"  # a name of `prunebench list`, or path/to/file.py:Class
     seed: int = 0  # gives initial weights, batch order, augmentation and pruning their own random streams

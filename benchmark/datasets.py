@@ -13,14 +13,17 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark import tiny_imagenet
 from benchmark.errors import UserError, unknown
 
 Images = NDArray[np.uint8]  # (n, channels, height, width)
+Content = bytes | dict[str, bytes]  # of a file; of a folder, by path
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,16 @@ NAMES: dict[str, DatasetInfo] = {
         "photographs of 100 classes, 32x32 colour, 50,000 + 10,000", "cifar-100-python",
         {"train": "16019d7e3df5f24257cddd939b257f8d", "test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
     ),
+    "tiny_imagenet": DatasetInfo(
+        200, (3, 64, 64), 100000, 10000, (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821), True,
+        "photographs of 200 ImageNet classes, 64x64 colour, 100,000 + the 10,000 published for validation", "",
+        {"tiny-imagenet-200.zip": "90528d7ca1a48142e341f4ef8d21d0de"},
+    ),
+    "tiny_imagenet_20": DatasetInfo(
+        20, (3, 64, 64), 10000, 1000, (0.4926, 0.4458, 0.3958), (0.2801, 0.2742, 0.2841), True,
+        "every tenth class of Tiny-ImageNet, 10,000 + 1,000; an unpacked folder, not to be downloaded", "",
+        {"tiny-imagenet-20": "d72849075c5e3bb0aa60bad47520188b"},  # of the folder: tiny_imagenet.digest
+    ),
 }  # fmt: skip
 
 
@@ -119,28 +132,27 @@ def fetch(name: str, data_dir: Path | None, *, allow_unverified: bool = False, d
         return _digits()
     root = data_dir or Path("data")
     folder = root / info.folder
-    if missing := [f for f in info.files if not (folder / f).is_file()]:
+    if missing := [f for f in info.files if not (folder / f).exists()]:
         if not download:
             raise UserError(
                 f"{name} is not in {folder} (no {missing[0]}); `prunebench data {name} --data_dir {root}` fetches it"
             )
         _download(name, root)
     contents = {file: _read(folder / file) for file in info.files}
-    digests = {file: hashlib.md5(content, usedforsecurity=False).hexdigest() for file, content in contents.items()}
+    digests = {file: _digest(content) for file, content in contents.items()}
     differing = [file for file, digest in digests.items() if digest != info.files[file]]
     if differing and not allow_unverified:
         raise UserError(
             f"{folder / differing[0]} differs from the published file (MD5 {digests[differing[0]]}); "
             "remove it to fetch it again, or read it all the same with --allow_unverified_data"
         )
-    reader = _idx if "mnist" in name else _cifar
     try:
-        train_images, train_labels, test_images, test_labels = reader(name, contents)
+        train_images, train_labels, test_images, test_labels = _READERS[name](name, contents)
         _check(info, train_images, train_labels)
         _check(info, test_images, test_labels)
     except Exception as error:  # damaged bytes fail in many ways
         raise UserError(
-            f"{folder} holds damaged files ({', '.join(differing)}): {error}; remove and fetch them again"
+            f"{folder} holds damaged files ({', '.join(differing)}): {_one_line(error)}; remove and fetch them again"
         ) from error
     return RawDataset(train_images, train_labels, test_images, test_labels, info.classes, not differing, digests)
 
@@ -185,13 +197,24 @@ def stratified(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.i
 
 
 def _download(name: str, root: Path) -> None:
-    """Fetch a dataset with torchvision's class for it, from its mirrors."""
+    """Fetch a dataset with torchvision's class for it, from its mirrors; nothing is left of half a download."""
     from torchvision import datasets
 
+    info = NAMES[name]
     classes = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
+    if name == "tiny_imagenet_20":
+        raise UserError(f"{name} is not in {root} (no tiny-imagenet-20); it is a cut that cannot be downloaded")
     try:
         root.mkdir(parents=True, exist_ok=True)
-        getattr(datasets, classes[name])(str(root), download=True)
+        with TemporaryDirectory(dir=root, prefix=".download-") as part:
+            if name in classes:
+                getattr(datasets, classes[name])(part, download=True)
+            else:
+                ((file, md5),) = info.files.items()
+                datasets.utils.download_url(tiny_imagenet.URL, part, file, md5)
+            (root / info.folder).mkdir(parents=True, exist_ok=True)
+            for file in info.files:
+                (Path(part) / info.folder / file).replace(root / info.folder / file)
     except Exception as error:
         way = "give the folder that has it with --data_dir or PRUNEBENCH_DATA"
         raise UserError(
@@ -199,11 +222,22 @@ def _download(name: str, root: Path) -> None:
         ) from error
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> Content:
     try:
-        return path.read_bytes()
+        return tiny_imagenet.folder_contents(path) if path.is_dir() else path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {error.filename or path}: {error.strerror}") from error
+
+
+def _digest(content: Content) -> str:
+    if isinstance(content, bytes):
+        return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return tiny_imagenet.digest(content)
+
+
+def _tiny_imagenet(name: str, contents: dict[str, Any]) -> tuple[Any, ...]:
+    (content,) = contents.values()
+    return tiny_imagenet.arrays(tiny_imagenet.archive_contents(content) if isinstance(content, bytes) else content)
 
 
 def _idx(name: str, contents: dict[str, bytes]) -> tuple[Any, ...]:
@@ -245,6 +279,17 @@ class _Restricted(pickle.Unpickler):
 
             return _codecs.encode
         raise pickle.UnpicklingError(f"the file asks for {module}.{name}, which image data does not need")
+
+
+_READERS: dict[str, Callable[[str, dict[str, Any]], tuple[Any, ...]]] = {
+    **dict.fromkeys(("mnist", "fashion_mnist"), _idx),
+    **dict.fromkeys(("cifar10", "cifar100"), _cifar),
+    **dict.fromkeys(("tiny_imagenet", "tiny_imagenet_20"), _tiny_imagenet),
+}
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _check(info: DatasetInfo, images: Images, labels: NDArray[np.int64]) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmark import datasets
 from benchmark.data import (
@@ -168,10 +171,71 @@ def test_made_up_cifar_files_are_read_by_the_restricted_reader(tmp_path: Path) -
     assert raw.train_labels.tolist() == [0, 99, 5, 7]
 
 
-def test_real_mnist_is_as_published(real_data: Path) -> None:
-    raw = datasets.fetch("mnist", real_data, download=False)
-    assert raw.verified
-    assert (len(raw.train_labels), len(raw.test_labels)) == (60000, 10000)
-    pixels = raw.train_images / 255
-    assert datasets.NAMES["mnist"].mean[0] == pytest.approx(pixels.mean(), abs=1e-4)
-    assert datasets.NAMES["mnist"].std[0] == pytest.approx(pixels.std(), abs=1e-4)
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100", "tiny_imagenet_20"])
+def test_real_data_is_as_published_and_its_constants_are_right(name: str, real_data: Path) -> None:
+    info = datasets.NAMES[name]
+    if not all((real_data / info.folder / file).exists() for file in info.files):
+        pytest.skip(f"{name} is not in the folder of real data")
+    raw = datasets.fetch(name, real_data, allow_unverified=name == "cifar10", download=False)
+    assert raw.verified or name == "cifar10"
+    assert (len(raw.train_labels), len(raw.test_labels)) == (info.train, info.test)
+    for channel, (mean, std) in enumerate(zip(info.mean, info.std, strict=True)):
+        pixels = raw.train_images[:, channel] / 255
+        assert mean == pytest.approx(pixels.mean(), abs=1e-4)
+        assert std == pytest.approx(pixels.std(), abs=1e-4)
+
+
+def _jpeg(value: int, mode: str) -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, (64, 64), value if mode == "L" else (value, 0, 0)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def test_tiny_imagenet_is_read_alike_from_its_archive_and_from_its_folder(tmp_path: Path) -> None:
+    files = {
+        "wnids.txt": b"n02\nn01\n",
+        "val/val_annotations.txt": b"val_0.JPEG\tn02\t0\t0\t9\t9\n",
+        "train/n02/images/n02_0.JPEG": _jpeg(200, "RGB"),
+        "train/n01/images/n01_0.JPEG": _jpeg(100, "L"),
+        "train/n01/n01_boxes.txt": b"n01_0.JPEG\t0\t0\t9\t9\n",
+        "val/images/val_0.JPEG": _jpeg(50, "RGB"),
+        "test/images/test_0.JPEG": b"never opened",
+    }
+    with zipfile.ZipFile(tmp_path / "tiny-imagenet-200.zip", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(f"tiny-imagenet-200/{name}", content)
+            unpacked = tmp_path / "tiny-imagenet-20" / name
+            unpacked.parent.mkdir(parents=True, exist_ok=True)
+            unpacked.write_bytes(content)
+    names = ("tiny_imagenet", "tiny_imagenet_20")
+    one, other = (datasets.fetch(name, tmp_path, allow_unverified=True) for name in names)
+    for raw in (one, other):
+        assert raw.train_labels.tolist() == [0, 1]  # in the order of the ids, not of wnids.txt
+        assert raw.test_labels.tolist() == [1]
+        assert raw.train_images.shape == (2, 3, 64, 64)
+        assert abs(int(raw.train_images[0, 2, 0, 0]) - 100) < 4  # grey became colour
+        assert raw.train_images[1, 1].max() < 20
+    assert np.array_equal(one.test_images, other.test_images)
+
+
+def test_a_damaged_image_of_tiny_imagenet_is_one_line(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "tiny-imagenet-200.zip", "w") as archive:
+        archive.writestr("tiny-imagenet-200/wnids.txt", b"n01\n")
+        archive.writestr("tiny-imagenet-200/val/val_annotations.txt", b"")
+        archive.writestr("tiny-imagenet-200/train/n01/images/n01_0.JPEG", b"not an image")
+    with pytest.raises(UserError, match=r"holds damaged files \(tiny-imagenet-200.zip\)") as caught:
+        datasets.fetch("tiny_imagenet", tmp_path, allow_unverified=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.datasets import utils
+
+    def interrupted(url: str, root: str, filename: str, md5: str) -> None:
+        (Path(root) / filename).write_bytes(b"half")
+        raise RuntimeError("the line was cut")
+
+    monkeypatch.setattr(utils, "download_url", interrupted)
+    with pytest.raises(UserError, match="could not be downloaded"):
+        datasets.fetch("tiny_imagenet", tmp_path)
+    assert list(tmp_path.iterdir()) == []
