@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,6 +16,7 @@ COMMANDS = {
     "report": "build tables, figures and a page from the records of a results folder",
     "list": "the methods with their options, the networks, the datasets, the recipes",
     "data": "fetch or verify a dataset and say what is in it",
+    "export": "write the pruned network of a run to files that load without this package",
     "mirror": "send the records of a results folder to W&B; what is there already is not sent twice",
 }
 
@@ -52,9 +53,7 @@ def _command(arguments: list[str]) -> int:
     name, rest = arguments[0], [_underscored(a) for a in arguments[1:]]
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS, "see prunebench --help")
-    return {"run": _run, "sweep": _sweep, "report": _report, "list": _list, "data": _data, "mirror": _mirror}[name](
-        rest
-    )
+    return _ACTIONS[name](rest)
 
 
 def _run(arguments: list[str]) -> int:
@@ -113,13 +112,30 @@ def _sweep(arguments: list[str]) -> int:
 
 
 def _report(arguments: list[str]) -> int:
-    parser = _parser("report", "DIR [--out DIR]")
-    parser.add_argument("results", type=Path, help="a results folder")
-    parser.add_argument("--out", type=Path, help="where the report goes (default DIR/report)")
+    parser = _parser("report", "DIR | --wandb ENTITY/PROJECT[/SWEEP] [--out DIR]")
+    parser.add_argument("results", type=Path, nargs="?", help="a results folder")
+    parser.add_argument("--wandb", metavar="ENTITY/PROJECT[/SWEEP]", help="the runs on W&B instead of a folder's")
+    parser.add_argument("--out", type=Path, help="where the report goes (default DIR/report; for W&B: report)")
     known = parser.parse_args(arguments)
-    from reports import build, summary_text
+    if (known.results is None) == (known.wandb is None):
+        raise UserError("report takes either a results folder or --wandb ENTITY/PROJECT[/SWEEP]")
+    from reports import build, build_from_wandb, summary_text
 
-    print(summary_text(build(known.results, known.out)))
+    found = build(known.results, known.out) if known.wandb is None else build_from_wandb(known.wandb, known.out)
+    print(summary_text(found))
+    return 0
+
+
+def _export(arguments: list[str]) -> int:
+    parser = _parser("export", "RUN [--format safetensors|onnx|torch] [--out DIR]")
+    parser.add_argument("run", type=Path, help="the folder of a finished run: RESULTS/runs/NAME")
+    parser.add_argument("--format", default="safetensors", help="safetensors (default), onnx or torch")
+    parser.add_argument("--out", type=Path, help="where the files go (default RUN/export)")
+    known = parser.parse_args(arguments)
+    from benchmark.export import export_run
+
+    for file in export_run(known.run, known.format, known.out or known.run / "export"):
+        print(file)
     return 0
 
 
@@ -164,6 +180,17 @@ def _mirror(arguments: list[str]) -> int:
     for line in mirror_records(known.results, known.wandb, known.project, known.entity):
         print(line, flush=True)
     return 0
+
+
+_ACTIONS: dict[str, Callable[[list[str]], int]] = {
+    "run": _run,
+    "sweep": _sweep,
+    "report": _report,
+    "list": _list,
+    "data": _data,
+    "export": _export,
+    "mirror": _mirror,
+}
 
 
 class _Parser(argparse.ArgumentParser):

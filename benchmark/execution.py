@@ -41,6 +41,7 @@ def carry_out(config: RunConfig, progress: Progress | None = None, wait: bool = 
     recorded and raised. Where another process holds the run, waits for it or returns `held`.
     """
     if (before := outcome_of(config)).state == "done":
+        _show_again(config)
         return before
     runner_parts = _prepare(config)
     record = open_record(config.settings.results, "runs", config.name)
@@ -50,6 +51,16 @@ def carry_out(config: RunConfig, progress: Progress | None = None, wait: bool = 
         if not record.done:
             _carry_out(config, record, progress or Progress(config), *runner_parts)
     return outcome_of(config)
+
+
+def _show_again(config: RunConfig) -> None:
+    """A run that was done before is shown in the W&B sweep that asks for it; elsewhere it was shown already."""
+    if os.environ.get("WANDB_SWEEP_ID"):
+        from benchmark.tracking import mirror_record
+
+        settings = config.settings
+        record = Record(settings.results / "runs" / config.name)
+        mirror_record(record, settings.wandb, settings.project, settings.entity)
 
 
 def train_dense(config: RunConfig) -> None:

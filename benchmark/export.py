@@ -1,9 +1,9 @@
 """A pruned network as files that load without this package.
 
-`shrunk` is the network without its dead units, `masked` the whole one. As `torch` both are programs
-for `torch.export.load(path).module()`, as `onnx` graphs for any runtime; the batch size is free. As
-`safetensors` they are tensors: `shrunk` under the layers' own names, with sizes in `metadata.json`;
-`masked` in the form of `torch.nn.utils.prune`, where a pruned parameter is `<name>_orig` times `<name>_mask`.
+`shrunk` is the network without its dead units: as `torch` a program for `torch.export.load(path).module()`,
+as `onnx` a graph for any runtime, both for any batch size; as `safetensors` tensors under the layers' own
+names, with sizes in `metadata.json`. `masked` is the state of the whole network in the form of
+`torch.nn.utils.prune`, where a pruned parameter is `<name>_orig` times `<name>_mask`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,41 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmark.datasets import dataset_info
 from benchmark.errors import UserError, unknown
 from benchmark.masks import MaskedModel, layers
-from benchmark.records import write_atomically
+from benchmark.models import build_model, input_shape
+from benchmark.records import Record, read_json, write_atomically
 from benchmark.shrink import masked_copy, shrink_noted
 
-SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torch": ".pt2"}
+FILES = {  # by format
+    "safetensors": ("shrunk.safetensors", "masked.safetensors"),
+    "onnx": ("shrunk.onnx", "masked.safetensors"),
+    "torch": ("shrunk.pt2", "masked.pt"),
+}
+
+
+def export_run(folder: Path, format: str, out: Path) -> list[Path]:
+    """Write the network of the finished run in `folder` to `out`; see `export`.
+
+    Raises UserError where the folder holds no run, or one that is not finished.
+    """
+    record = Record(folder)
+    about, environment = (read_json(folder / name) for name in ("config.json", "environment.json"))
+    if not about.get("config") or "classes" not in environment:
+        raise UserError(f"no run in {folder}; give the folder of one, RESULTS/runs/NAME")
+    saved = record.load("network.pt") if record.done else None
+    if saved is None:
+        state = record.status.get("state", "not begun")
+        raise UserError(f"the run in {folder} has no network ({state}); the sweep or run that made it goes on with it")
+    options = about["config"]
+    shape = input_shape(options["model"], dataset_info(options["dataset"]).shape)
+    kinds = {name: options[name] for name in ("shortcut", "stem")}
+    module = build_model(options["model"], environment["classes"], options["seed"], shape=shape, **kinds)
+    module.load_state_dict(saved["module"])
+    net = MaskedModel(module, options["spare"])
+    net.masks = saved["masks"]
+    return export(net, shape, format, out, {name: about[name] for name in ("name", "id", "protocol", "config")})
 
 
 def export(
@@ -36,8 +65,8 @@ def export(
 
     Raises UserError for an unknown format, a folder that cannot be made, or a package that is missing.
     """
-    if format not in SUFFIXES:
-        raise unknown("export format", format, SUFFIXES)
+    if format not in FILES:
+        raise unknown("export format", format, FILES)
     missing = [name for name in ("onnx", "onnxscript") if format == "onnx" and find_spec(name) is None]
     if missing:
         raise UserError(f"export to onnx needs {' and '.join(missing)}; pip install 'nnrelief-bench[onnx]'")
@@ -48,13 +77,16 @@ def export(
     shrunk = shrink_noted(net, shape)
     masked, masks = masked_copy(net)
     about = {**metadata, "input_shape": list(shape), "note": shrunk.note, "layers": _sizes(shrunk.module)}
-    files = [path / f"{name}{SUFFIXES[format]}" for name in ("shrunk", "masked")]
+    files = [path / name for name in FILES[format]]
     if format == "safetensors":
         _write_tensors(files[0], shrunk.module.state_dict(), about)
-        _write_tensors(files[1], prune_form(masked, masks), metadata)
     else:
-        for file, module in zip(files, (shrunk.module, masked), strict=True):
-            _write_program(file, module, shape)
+        _write_program(files[0], shrunk.module, shape)
+    state = prune_form(masked, masks)
+    if format == "torch":
+        write_atomically(files[1], lambda file: torch.save(state, file))
+    else:
+        _write_tensors(files[1], state, metadata)
     described = path / "metadata.json"
     write_atomically(described, lambda file: file.write((json.dumps(about, indent=1, default=str) + "\n").encode()))
     return [*files, described]

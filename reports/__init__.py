@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from reports.records import RunRecord, read_records
+from reports.records import RunRecord, fetch_records, read_records
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,16 @@ def build(results: Path, out: Path | None = None) -> Report:
     return build_from(read_records(results), out or results / "report", results)
 
 
-def build_from(runs: list[RunRecord], out: Path, results: Path) -> Report:
-    """Make the report of these runs; the old one stays until the new one is complete."""
+def build_from_wandb(source: str, out: Path | None = None) -> Report:
+    """Make the report of the runs on W&B in ENTITY/PROJECT or ENTITY/PROJECT/SWEEP in `out` (default: report).
+
+    Raises UserError where W&B does not answer, has nothing to report, or `out` cannot be written.
+    """
+    return build_from(fetch_records(source), out or Path("report"), f"--wandb {source}")
+
+
+def build_from(runs: list[RunRecord], out: Path, source: Path | str) -> Report:
+    """Make the report of these runs, from a results folder or W&B; the old one stays until the new one is complete."""
     from reports.curves import settings_of
     from reports.tables import accuracy_at_compression, problems, smallest_networks
 
@@ -46,7 +54,7 @@ def build_from(runs: list[RunRecord], out: Path, results: Path) -> Report:
             f"cannot write the report to {out}: {error.strerror}; choose another folder with --out"
         ) from error
     try:
-        _write(part, runs, settings, tables, thin, Path(os.path.relpath(results / "runs", out)))
+        _write(part, runs, settings, tables, thin, source, out)
         if out.exists():
             shutil.rmtree(out)
         part.chmod(0o755)
@@ -66,7 +74,9 @@ def summary_text(report: Report) -> str:
     return "\n".join([*lines, f"page:    {report.folder / 'index.html'}", f"figures: {report.folder}/*/*.png, *.svg"])
 
 
-def _write(folder: Path, runs: list[RunRecord], settings: Any, tables: Any, thin: Any, links: Path) -> None:
+def _write(
+    folder: Path, runs: list[RunRecord], settings: Any, tables: Any, thin: Any, source: Path | str, out: Path
+) -> None:
     from jinja2 import Environment, FileSystemLoader
 
     from reports.figures import draw_all
@@ -93,8 +103,8 @@ def _write(folder: Path, runs: list[RunRecord], settings: Any, tables: Any, thin
         parts=parts,
         problems={"title": thin.title, "html": thin.shown.to_html(index=False, border=0) if len(thin.shown) else ""},
         runs=runs,
-        links=links.as_posix(),
-        results=links.parent.name or "DIR",
+        links=Path(os.path.relpath(source / "runs", out)).as_posix() if isinstance(source, Path) else "",
+        source=(source.name or "DIR") if isinstance(source, Path) else source,
         marked=any(run.marks for run in runs),
         protocols=", ".join(sorted({str(run.head.get("protocol", "?")) for run in runs})),
         commits=", ".join(sorted({str(run.environment.get("commit")) for run in runs})),

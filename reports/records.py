@@ -62,34 +62,46 @@ def read_records(results: Path) -> list[RunRecord]:
     return [_read(folder / name) for name in names]
 
 
+def fetch_records(source: str) -> list[RunRecord]:
+    """All runs of ENTITY/PROJECT or ENTITY/PROJECT/SWEEP on W&B, by name, with their whole history.
+
+    Raises UserError where W&B does not answer, or has no run of this suite there.
+    """
+    from benchmark.wandb_reader import read_runs
+
+    runs = [_record(found["config.json"].get("name", "?"), found, []) for found in read_runs(source)]
+    if not runs:
+        raise UserError(f"W&B has no run of this suite in {source}; `prunebench mirror DIR` sends those of a folder")
+    return sorted(runs, key=lambda run: run.name)
+
+
 def _read(folder: Path) -> RunRecord:
     found: dict[str, Any] = {}
     problems: list[str] = []
     for name in ("config.json", "environment.json", "status.json", "epochs.jsonl", "points.jsonl"):
         path, rows = folder / name, name.endswith("l")
+        part = path.stem if rows else name
         try:
             text = path.read_text()
-            found[name] = [json.loads(line) for line in text.splitlines()] if rows else json.loads(text)
+            found[part] = [json.loads(line) for line in text.splitlines()] if rows else json.loads(text)
         except FileNotFoundError:
-            found[name] = [] if rows else {}
+            found[part] = [] if rows else {}
         except (OSError, ValueError):
-            found[name] = [] if rows else {}
+            found[part] = [] if rows else {}
             problems.append(f"damaged: {path}")
-    status = found["status.json"]
+    return _record(folder.name, found, problems)
+
+
+def _record(name: str, found: dict[str, Any], problems: list[str]) -> RunRecord:
+    """A run from its configuration, environment, status, epochs and points."""
+    head, status = found["config.json"], found["status.json"]
     state = status.get("state", "not begun")
     if not problems and state != "done":
         problems.append(f"{state}: {status.get('reason', '')}".rstrip(": "))
-    head = found["config.json"]
     if not problems and not head.get("config"):
         problems.append("damaged: no configuration")
     return RunRecord(
-        folder.name,
-        head,
-        found["environment.json"],
-        status,
-        found["epochs.jsonl"],
-        found["points.jsonl"],
-        "; ".join(problems),
+        name, head, found["environment.json"], status, found["epochs"], found["points"], "; ".join(problems)
     )
 
 

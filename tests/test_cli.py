@@ -149,3 +149,25 @@ def test_the_data_folder_of_the_environment_is_used(
     status, _, err = _status(capsys, "data", "mnist")
     assert status == 2
     assert f"{folder / 'train-images-idx3-ubyte'} differs" in err
+
+
+def test_a_finished_run_is_exported_and_what_is_no_run_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _status(capsys, "run", "--pruner", "snip", *QUICK)[0] == 0
+    (folder,) = (tmp_path / "results" / "runs").iterdir()
+    status, out, _ = _status(capsys, "export", str(folder))
+    assert status == 0
+    assert [Path(line).name for line in out.split()] == ["shrunk.safetensors", "masked.safetensors", "metadata.json"]
+    assert all(Path(line).stat().st_size > 0 for line in out.split())
+    status, _, err = _status(capsys, "export", str(tmp_path))
+    assert status == 2
+    assert "no run in" in err
+    assert _status(capsys, "export", str(folder), "--format", "onx")[0] == 2
+
+
+def test_a_report_takes_one_source(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["results", "--wandb", "a/b"]):
+        status, _, err = _status(capsys, "report", *words)
+        assert status == 2
+        assert "either a results folder or --wandb" in err
