@@ -199,6 +199,7 @@ def stratified(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.i
 def _download(name: str, root: Path) -> None:
     """Fetch a dataset with torchvision's class for it, from its mirrors; nothing is left of half a download."""
     from torchvision import datasets
+    from torchvision.datasets.utils import download_url
 
     info = NAMES[name]
     classes = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
@@ -211,7 +212,7 @@ def _download(name: str, root: Path) -> None:
                 getattr(datasets, classes[name])(part, download=True)
             else:
                 ((file, md5),) = info.files.items()
-                datasets.utils.download_url(tiny_imagenet.URL, part, file, md5)
+                download_url(tiny_imagenet.URL, part, file, md5)
             (root / info.folder).mkdir(parents=True, exist_ok=True)
             for file in info.files:
                 (Path(part) / info.folder / file).replace(root / info.folder / file)
