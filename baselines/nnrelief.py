@@ -14,7 +14,7 @@ from benchmark.errors import UserError
 from benchmark.graph import unread_units
 from benchmark.masks import layers
 from benchmark.neurons import ConnectionSignals, Formula, Norm, largest_share
-from benchmark.signals import GATE, SignalRecord, input_chunks
+from benchmark.signals import GATE, SignalRecord, small_batches
 
 Removed = dict[str, Tensor]  # by parameter or buffer: True where an entry is removed
 
@@ -115,7 +115,7 @@ class NNrelief(Pruner):
         norm: Norm = "sum" if self.formula == "released" and not normed else "frobenius"
         connections = ConnectionSignals(self.formula, self.norm or norm)
         record = SignalRecord(module, names, connections.add)
-        for inputs in input_chunks(batches):
+        for inputs, _ in small_batches(batches):
             record.run(inputs)
         scored = [name for name in names if not name.endswith(GATE)]
         unseen = [name for name in scored if name not in connections.names]

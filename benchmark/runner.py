@@ -17,18 +17,17 @@ import torch
 from torch import Tensor
 
 from benchmark.config import RunConfig
-from benchmark.counting import count
-from benchmark.data import Dataset, evaluation_batches, pruning_batches, steps_per_epoch, train_batches
+from benchmark.data import Dataset, pruning_batches, steps_per_epoch, train_batches
 from benchmark.dense import dense_training, rewind_steps, snapshot
 from benchmark.errors import Diverged
 from benchmark.flops import dense_flops, effective_flops
-from benchmark.masks import MaskedModel, check_masks, digest
+from benchmark.masks import MaskedModel, check_masks
+from benchmark.measuring import evaluate_split, measure, prefixed
 from benchmark.models import build_model
 from benchmark.plan import Phase, Point, Prune, Rewind, Train, measured_points
 from benchmark.records import Record, Row
-from benchmark.shrink import structural_flops
 from benchmark.streams import stream_seed
-from benchmark.training import clear_masked_state, evaluate, learning_rate, make_optimizer, train_steps
+from benchmark.training import clear_masked_state, learning_rate, make_optimizer, train_steps
 
 BACKWARD = 3  # training FLOPs per forward FLOP: one forward pass, two products backward
 
@@ -163,14 +162,14 @@ class Runner:
             "step": self.state.steps_total,
             "lr": rate,
             "train_loss": torch.stack(self.new_losses).mean().item(),
-            **_prefixed("val_", validation),
+            **prefixed("val_", validation),
             "sparsity_prunable": self._sparsity(),
             "seconds": seconds,
             "images_per_second": steps * self.settings.train.batch_size / seconds,
         }
         self.new_losses = []
         if self.settings.protocol == "paper":
-            row |= _prefixed("test_", self._evaluate("test"))
+            row |= prefixed("test_", self._evaluate("test"))
         if self.settings.protocol == "paper" or self.settings.select == "best":
             score = row.get("test_top1", row["val_top1"])
             if self.best is None or score > self.best[0]:
@@ -220,22 +219,19 @@ class Runner:
     def _measure(self, point: Point) -> None:
         state = self.state
         phase = self.plan[point.index]
+        firing_file = f"firing-{len(state.points)}.safetensors"
         row: Row = {
             "log_step": self._log_step,
             "point": len(state.points),
             "round": point.round,
             "stage": point.stage,
             "target_sparsity": phase.sparsity if isinstance(phase, Prune) else None,
-            **self._evaluate("test"),
-            **_prefixed("val_", self._evaluate("validation")),
-            **count(self.net, self.flops, structural_flops(self.net, self.data.shape)),
+            **measure(self.net, self.data, self.flops, self._autocast, self.record.folder / firing_file),
             "step": state.steps_total,
             "epochs_total": state.steps_total / self.steps_per_epoch,
             "train_flops": state.train_flops,
             "train_seconds": state.train_seconds,
             "prune_seconds": state.prune_seconds,
-            "weights_sha256": digest(self.net.module.state_dict()),
-            "masks_sha256": digest(self.net.masks),
         }
         state.points.append(row)
         drop = self.settings.stop_drop
@@ -248,9 +244,7 @@ class Runner:
         self.on_point(row)
 
     def _evaluate(self, split: str) -> Row:
-        part = getattr(self.data, split)
-        found = evaluate(self.net.module, evaluation_batches(self.data, part), self.data.classes, self._autocast)
-        return dict(found)
+        return evaluate_split(self.net, self.data, split, self._autocast)
 
     def _account(self, steps: int, seconds: float) -> None:
         examples = steps * self.settings.train.batch_size
@@ -326,7 +320,3 @@ class Runner:
         if self.settings.amp == "none":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
-
-
-def _prefixed(prefix: str, row: Row) -> Row:
-    return {prefix + name: row[name] for name in ("top1", "top5", "loss") if name in row}

@@ -56,10 +56,11 @@ def loss_gradients(net: MaskedModel, batches: Batches) -> dict[str, Tensor]:
     return gradients
 
 
-def input_chunks(batches: Batches) -> Iterator[Tensor]:
-    """The inputs of `batches`, in pieces small enough for all that is measured on them."""
-    for inputs, _ in batches:
-        yield from inputs.split(max(1, CHUNK_ELEMENTS // inputs[0].numel()))
+def small_batches(batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
+    """`batches` in pieces small enough for all that is measured on them."""
+    for inputs, labels in batches:
+        size = max(1, CHUNK_ELEMENTS // inputs[0].numel())
+        yield from zip(inputs.split(size), labels.split(size), strict=True)
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,15 @@ class Trail:
     fresh: bool = True
 
 
+def _ignore(what: Any, value: Tensor) -> None:
+    pass
+
+
 class SignalRecord(TorchFunctionMode):
     """What the units of some layers and gates (`names`) do on the inputs that `run` is given.
 
-    Every use of one of the layers is shown to `on_call`, with its inputs. Kept are, summed over all examples:
+    Every use of one of the layers is shown to `on_call`, with its inputs, and what its units give on to
+    `on_emit`, example by example. Kept are, summed over all examples:
 
     - `emitted`: by layer or gate, what its units give on, (units, positions), at every place where it
       is read: after batch norm, additions and the activation function, or as it is where there is none.
@@ -103,13 +109,19 @@ class SignalRecord(TorchFunctionMode):
     It follows function calls, not modules, so that it does not matter how a forward is written.
     """
 
-    def __init__(self, module: nn.Module, names: Collection[str], on_call: Callable[[LayerCall, Tensor], None]) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        names: Collection[str],
+        on_call: Callable[[LayerCall, Tensor], None] = _ignore,
+        on_emit: Callable[[Trail, Tensor], None] = _ignore,
+    ) -> None:
         super().__init__()
         self.module = module
         self.emitted: dict[str, dict[int, Tensor]] = {}
         self.additions: dict[int, tuple[tuple[tuple[str, ...], Tensor], ...]] = {}
         self.norms: dict[str, str] = {}
-        self._on_call = on_call
+        self._on_call, self._on_emit = on_call, on_emit
         self._layers = {id(layer.weight): name for name, layer in layers(module) if name in names}
         self._gated = {m: n for n in names if n.endswith(GATE) and (m := module.get_submodule(n.rpartition(".")[0]))}
         self._owners = {id(t): n.rpartition(".")[0] for n, t in [*module.named_parameters(), *module.named_buffers()]}
@@ -190,6 +202,7 @@ class SignalRecord(TorchFunctionMode):
                 self._trails[tensor] = Trail(trail.sources, trail.dim, fresh=False)
 
     def _emit(self, trail: Trail, value: Tensor) -> None:
+        self._on_emit(trail, value)
         emitted = _by_unit(value.sum(0), trail.dim)
         for source in trail.sources:
             events = self.emitted.setdefault(source, {})

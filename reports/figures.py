@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from reports.curves import Setting, curve
+from reports.curves import Row, Setting, curve
 from reports.statistics import estimate, interpolate
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; markers serve those who print in grey.
@@ -43,7 +43,59 @@ def draw_all(setting: Setting, methods: list[str], folder: Path) -> dict[str, st
         titles["layer_density"] = (
             "Density of each layer at the measured point nearest to 16× compression, mean over seeds"
         )
+        if firing := _firing(setting, styles):
+            _save(firing, folder / "firing")
+            titles["firing"] = (
+                "Neural activity by layer, on validation images, before pruning and at the measured point nearest to "
+                "16× compression, mean over seeds; class overlap: sum of minima / sum of maxima of two classes' rates"
+            )
     return titles
+
+
+def _firing(setting: Setting, styles: dict[str, tuple[str, str]]) -> Figure | None:
+    """Share of active units and overlap of the classes across layers; None where no record has them."""
+    lines: dict[str, tuple[list[Row], Any]] = {}
+    if any("firing" in point for point in setting.dense.values()):
+        lines["dense"] = list(setting.dense.values()), {"color": "0.3", "linestyle": "--"}
+    for method, seeds in setting.methods.items():
+        colour, marker = styles[method]
+        lines[method] = _nearest(seeds), {"color": colour, "marker": marker}
+    lines = {name: (found, style) for name, (points, style) in lines.items() if (found := _with_firing(points))}
+    if not lines:
+        return None
+    names = [layer["name"] for layer in next(iter(lines.values()))[0][0]["firing"]]
+    figure = Figure(figsize=(max(7.5, 0.5 * len(names) + 3), 3.4), layout="constrained")
+    panels = {
+        "active_share": "Active outputs (%)",
+        "dead_units": "Dead units (%)",
+        "class_overlap": "Class overlap (%)",
+    }
+    for axes, (field, label) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        for name, (points, style) in lines.items():
+            values = [[_share(layer, field) for layer in p["firing"] if layer["name"] in names] for p in points]
+            axes.plot(
+                range(len(names)), 100 * np.mean(values, axis=0), label=name, markersize=4, linewidth=1.2, **style
+            )
+        axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 4 else 0, fontsize=7)
+        axes.set(xlabel="Layer", ylabel=f"{label} (%)")
+        axes.set_ylim(bottom=0)
+    figure.suptitle(setting.name, fontsize=10)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), fontsize=8, loc="outside right upper", frameon=False)
+    return figure
+
+
+def _share(layer: Row, field: str) -> float:
+    return layer[field] / layer["units"] if field == "dead_units" else layer[field]
+
+
+def _with_firing(points: list[Row]) -> list[Row]:
+    return [point for point in points if point.get("firing")]
+
+
+def _nearest(seeds: dict[int, list[Row]]) -> list[Row]:
+    """Of each seed, the measured point nearest to 16x compression."""
+    points = [[p for p in seed if p["compression_params"]] for seed in seeds.values()]
+    return [min(p, key=lambda q: abs(np.log(q["compression_params"] / 16))) for p in points if p]
 
 
 def _accuracy(setting: Setting, x: str, label: str, styles: dict[str, tuple[str, str]]) -> Figure:
@@ -84,8 +136,7 @@ def _densities(setting: Setting) -> Figure:
     rows: dict[str, list[float]] = {}
     names: list[str] = []
     for method, seeds in setting.methods.items():
-        nearest = [min(p, key=lambda q: abs(np.log(q["compression_params"] / 16))) for p in seeds.values() if p]
-        if nearest:
+        if nearest := _nearest(seeds):
             names = [layer["name"] for layer in nearest[0]["layers"]]
             shares = [[layer["kept"] / layer["total"] for layer in p["layers"]] for p in nearest]
             ratio = np.mean([p["compression_params"] for p in nearest])

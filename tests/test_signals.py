@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.masks import MaskedModel
-from benchmark.signals import LayerCall, SignalRecord, input_chunks, loss_gradients
+from benchmark.signals import LayerCall, SignalRecord, loss_gradients, small_batches
 from tests.nnrelief_reference import Residual
 
 X = torch.randn(12, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -94,9 +94,10 @@ def test_spared_weights_have_no_gradient() -> None:
 
 def test_chunks_hold_every_example_once_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmark.signals.CHUNK_ELEMENTS", 3 * 192)
-    chunks = list(input_chunks(batches(7, 5)))
-    assert [len(chunk) for chunk in chunks] == [3, 3, 1, 3, 2]
-    assert torch.equal(torch.cat(chunks), X)
+    chunks = list(small_batches(batches(7, 5)))
+    assert [len(inputs) for inputs, _ in chunks] == [3, 3, 1, 3, 2]
+    assert torch.equal(torch.cat([inputs for inputs, _ in chunks]), X)
+    assert torch.equal(torch.cat([labels for _, labels in chunks]), torch.cat([y for _, y in batches(7, 5)]))
 
 
 def record(module: nn.Module, names: list[str], x: Tensor, parts: int = 1) -> tuple[SignalRecord, list[LayerCall]]:
