@@ -48,8 +48,8 @@ def dense_training(
                 raise
             dense = {"module": runner.net.module.state_dict(), "state": state.__dict__}
             record.save("network.pt", dense)
-            record.remove("checkpoint.pt")
             record.update_status("done")
+        record.remove("checkpoint.pt")
     return dense
 
 

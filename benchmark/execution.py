@@ -15,7 +15,7 @@ from typing import Any
 from benchmark.config import PROTOCOL, RunConfig
 from benchmark.errors import Diverged, Interrupted, MethodError, UserError
 from benchmark.progress import Progress
-from benchmark.records import Record, Row, environment, now, open_record
+from benchmark.records import Record, Row, environment, now, open_record, read_json
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,7 @@ class Outcome:
 def outcome_of(config: RunConfig) -> Outcome:
     """How a run stands now, without doing anything; `missing` where it was never begun."""
     record = Record(config.settings.results / "runs" / config.name)
-    status = record.status
-    return Outcome(status.get("state", "missing"), status.get("reason", ""), record.folder)
+    return Outcome(*record.standing, record.folder)
 
 
 def carry_out(config: RunConfig, progress: Progress | None = None, wait: bool = True) -> Outcome:
@@ -41,6 +40,7 @@ def carry_out(config: RunConfig, progress: Progress | None = None, wait: bool = 
     recorded and raised. Where another process holds the run, waits for it or returns `held`.
     """
     if (before := outcome_of(config)).state == "done":
+        Record(before.folder).remove("checkpoint.pt")  # which a kill at the very end may have left
         _show_again(config)
         return before
     runner_parts = _prepare(config)
@@ -49,7 +49,8 @@ def carry_out(config: RunConfig, progress: Progress | None = None, wait: bool = 
         if not mine:
             return Outcome("held", "another process works on it", record.folder)
         if not record.done:
-            _carry_out(config, record, progress or Progress(config), *runner_parts)
+            with _threads_restored():
+                _carry_out(config, record, progress or Progress(config), *runner_parts)
     return outcome_of(config)
 
 
@@ -113,14 +114,15 @@ def pick_device(name: str) -> Any:
 
 
 def _carry_out(config: RunConfig, record: Record, progress: Progress, device: Any, data: Any) -> None:
-    import torch
 
     from benchmark.runner import Runner
     from benchmark.tracking import labels, open_mirror
 
     settings = config.settings
-    runner = Runner(config, data, record)
     record.clear_litter()
+    record.set_aside_damaged()
+    _use_threads_of(record)
+    runner = Runner(config, data, record)
     head = {"id": config.id, "name": config.name, "protocol": settings.protocol, "protocol_number": PROTOCOL}
     record.write_json("config.json", {**head, "dense_key": config.dense_id, "config": config.options})
     about_data = {"data_verified": data.verified, "data_digests": data.digests, "classes": data.classes}
@@ -146,28 +148,58 @@ def _carry_out(config: RunConfig, record: Record, progress: Progress, device: An
             runner.on_dense_epoch = progress.epoch
             found = runner.execute()
         record.save("network.pt", {"module": runner.net.module.state_dict(), "masks": runner.net.masks})
-        record.remove("checkpoint.pt")
         code, state, reason = 0, "done", found.stopped_early or ""
     except Diverged as error:
         state, reason = "diverged", str(error)
     except MethodError as error:
         reason = str(error)
     except KeyboardInterrupt as error:
-        code, state, reason = (
-            error.args[0] if error.args else 130,
-            "interrupted",
-            "stopped by a signal; run it again to go on",
-        )
+        code = error.args[0] if error.args else 130
+        state, reason = "interrupted", "stopped by a signal; run it again to go on"
         raise
-    except torch.OutOfMemoryError:
-        state, reason = "interrupted", f"out of memory on {device}; a smaller --train.batch_size is another run"
-    except BaseException as error:
-        reason = f"{type(error).__name__}: {error}"
-        record.write_json("traceback.json", {"traceback": traceback.format_exc().splitlines()})
+    except OSError as error:  # a full disk, a lost mount: not the run's fault
+        state, reason = "interrupted", f"{error.strerror or error}; run it again to go on"
         raise
+    except Exception as error:
+        if _is_out_of_memory(error):
+            state, reason = "interrupted", f"out of memory on {device}; a smaller --train.batch_size is another run"
+        else:
+            reason = f"{type(error).__name__}: {error}"
+            record.write_json("traceback.json", {"traceback": traceback.format_exc().splitlines()})
+            raise
     finally:
-        record.update_status(state, reason, finished=now(), stopped_early=reason if code == 0 and reason else None)
+        stopped_early = reason if code == 0 and reason else None
+        with contextlib.suppress(OSError):  # where nothing can be written any more, the run is resumed all the same
+            record.update_status(state, reason, finished=now(), stopped_early=stopped_early)
         mirror.finish(exit_code=code, summary={"state": state, "reason": reason})
+    if state == "done":
+        record.remove("checkpoint.pt")
+
+
+@contextlib.contextmanager
+def _threads_restored() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _use_threads_of(record: Record) -> None:
+    """Go on with as many threads as the run began with: on a CPU the last bits of sums depend on them."""
+    import torch
+
+    if record.status and (threads := read_json(record.folder / "environment.json").get("hardware", {}).get("threads")):
+        torch.set_num_threads(threads)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    says_so = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # PyTorch's, on a CPU
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or says_so
 
 
 def _both(first: Callable[[Row], None], second: Callable[[Row], None]) -> Callable[[Row], None]:

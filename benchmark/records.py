@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from benchmark.errors import UserError
 
 Row = dict[str, Any]
+FILES = ("config.json", "environment.json", "epochs.jsonl", "points.jsonl")
 VERSIONS = ("nnrelief-bench", "torch", "torchvision", "timm", "fvcore", "wandb", "numpy")
 
 
@@ -41,7 +42,34 @@ class Record:
 
     @property
     def done(self) -> bool:
-        return self.status.get("state") == "done"
+        """Whether the run has ended well and all that it left can be read."""
+        return self.status.get("state") == "done" and not self.damaged
+
+    @property
+    def standing(self) -> tuple[str, str]:
+        """State and reason as they are now: a run that says `running` though no process holds it was killed.
+
+        `missing` where it was never begun.
+        """
+        status = self.status
+        state, reason = status.get("state", "missing"), status.get("reason", "")
+        if state == "running" and not self._held():
+            return "interrupted", "its process was killed; run it again to go on"
+        if state == "done" and (damaged := self.damaged):
+            return "interrupted", f"{damaged[0].name} is damaged; run it again to make it anew"
+        return state, reason
+
+    @property
+    def damaged(self) -> list[Path]:
+        """The files of a begun run, tensors aside, that are missing or cannot be read."""
+        return [path for name in FILES if not _readable(path := self.folder / name)]
+
+    def _held(self) -> bool:
+        try:
+            with self.locked(wait=False) as mine:
+                return not mine
+        except OSError:  # a folder that cannot be written: nobody here can know
+            return True
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         text = json.dumps(content, indent=1, sort_keys=True, default=str) + "\n"
@@ -60,13 +88,17 @@ class Record:
         self.write_json("status.json", {**self.status, "state": state, "reason": reason, **more})
 
     def save(self, name: str, content: Mapping[str, Any]) -> None:
-        """Save tensors and plain values; the last file of that name stays as `previous-<name>`."""
+        """Save tensors and plain values."""
         import torch
 
-        path = self.folder / name
+        write_atomically(self.folder / name, lambda file: torch.save(dict(content), file))
+
+    def save_checkpoint(self, content: Mapping[str, Any]) -> None:
+        """Save where the run stands; the checkpoint before stays beside it, for when this one is damaged."""
+        path = self.folder / "checkpoint.pt"
         if path.exists():
-            path.replace(path.with_name(f"previous-{name}"))
-        write_atomically(path, lambda file: torch.save(dict(content), file))
+            path.replace(path.with_name("previous-checkpoint.pt"))
+        self.save(path.name, content)
 
     def load(self, name: str, device: Any = "cpu") -> dict[str, Any] | None:
         """What `save` saved; the one before where the last is damaged, None where there is neither.
@@ -110,6 +142,12 @@ class Record:
         for path in self.folder.glob("*.part"):
             path.unlink(missing_ok=True)
 
+    def set_aside_damaged(self) -> None:
+        """Rename damaged files to `<name>.corrupt`; call it with the lock held."""
+        for path in self.damaged:
+            if path.exists():
+                set_aside(path, ValueError("unreadable"))
+
 
 def open_record(root: Path, kind: str, name: str) -> Record:
     """The folder `root`/`kind`/`name`, made if need be.
@@ -141,6 +179,16 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def _readable(path: Path) -> bool:
+    try:
+        text = path.read_text()
+        for part in text.splitlines() if path.suffix == ".jsonl" else [text]:
+            json.loads(part)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def read_json(path: Path) -> Row:

@@ -261,8 +261,7 @@ class Runner:
     # State
 
     def _save(self) -> None:
-        self.record.save(
-            "checkpoint.pt",
+        self.record.save_checkpoint(
             {
                 "state": asdict(self.state),
                 "module": self.net.module.state_dict(),
@@ -272,6 +271,9 @@ class Runner:
                 "new_losses": self.new_losses,
             },
         )
+        self._write_rows()
+
+    def _write_rows(self) -> None:
         self.record.write_rows("epochs.jsonl", self.state.epochs)
         self.record.write_rows("points.jsonl", self.state.points)
 
@@ -280,6 +282,7 @@ class Runner:
         if saved is None:
             return
         self.state = State(**saved["state"])
+        self._write_rows()  # a kill may have come between the checkpoint and its rows
         self.net.module.load_state_dict(saved["module"])
         self.net.masks = saved["masks"]
         self.best, self.new_losses = saved["best"], saved["new_losses"]

@@ -58,26 +58,38 @@ def print_costs(runs: Sequence[RunConfig]) -> None:
 
 
 def _in_process(runs: Sequence[RunConfig]) -> Iterator[tuple[RunConfig, Outcome]]:
+    """One run after the other; those that another process holds come last, when it may be done with them."""
+    held = []
     for run in runs:
+        outcome = _attempt(run, wait=False)
+        if outcome.state == "held":
+            held.append(run)
+        else:
+            yield run, outcome
+    for run in held:
         yield run, _attempt(run)
 
 
 def _in_pool(runs: Sequence[RunConfig], jobs: int) -> Iterator[tuple[RunConfig, Outcome]]:
     """`jobs` worker processes; a run that starts from a dense training waits until that is made."""
     waiting = list(runs)
+    held: set[str] = set()  # by another sweep: tried once more, after all others
     made: dict[str, bool] = {}  # dense id: whether it is made, or still being made
     while waiting:
         under_way: dict[Future[Any], tuple[str, RunConfig]] = {}
         pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_share_cores, initargs=(jobs,))
         try:
             while waiting or under_way:
-                _submit(pool, waiting, under_way, made, jobs)
+                _submit(pool, waiting, under_way, made, jobs, held)
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                     kind, run = under_way[future]
                     outcome = future.result()
                     del under_way[future]
                     if kind == "dense":
                         made[run.dense_id] = True
+                    elif outcome.state == "held":
+                        held.add(run.name)
+                        waiting.append(run)
                     else:
                         yield run, outcome
         except BrokenProcessPool:  # a worker was killed: its run can go on later, the others go on now
@@ -102,6 +114,7 @@ def _submit(
     under_way: dict[Future[Any], tuple[str, RunConfig]],
     made: dict[str, bool],
     jobs: int,
+    held: set[str],
 ) -> None:
     """Fill the pool: dense trainings first, then runs whose dense training is made or not needed."""
     for run in waiting:
@@ -111,17 +124,18 @@ def _submit(
     for run in list(waiting):
         if len(under_way) < jobs and made.get(run.dense_id, not starts_dense(run)):
             waiting.remove(run)
-            under_way[pool.submit(_attempt, run)] = "run", run
+            under_way[pool.submit(_attempt, run, run.name in held)] = "run", run
 
 
-def _attempt(run: RunConfig) -> Outcome:
+def _attempt(run: RunConfig, wait: bool = True) -> Outcome:
     """How a run ended; an error is its reason, and stops no other run."""
     try:
-        return carry_out(run)
+        return carry_out(run, wait=wait)
     except UserError as error:
         return Outcome("failed", str(error), outcome_of(run).folder)
     except Exception as error:  # recorded with its traceback by carry_out
-        return Outcome("failed", f"{type(error).__name__}: {error}", outcome_of(run).folder)
+        state, folder = "interrupted" if isinstance(error, OSError) else "failed", outcome_of(run).folder
+        return Outcome(state, " ".join(f"{type(error).__name__}: {error}".split()), folder)
 
 
 def _train_dense(run: RunConfig) -> None:

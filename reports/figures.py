@@ -66,9 +66,9 @@ def _firing(setting: Setting, styles: dict[str, tuple[str, str]]) -> Figure | No
     names = [layer["name"] for layer in next(iter(lines.values()))[0][0]["firing"]]
     figure = Figure(figsize=(max(7.5, 0.5 * len(names) + 3), 3.4), layout="constrained")
     panels = {
-        "active_share": "Active outputs (%)",
-        "dead_units": "Dead units (%)",
-        "class_overlap": "Class overlap (%)",
+        "active_share": "Active outputs",
+        "dead_units": "Dead units",
+        "class_overlap": "Class overlap",
     }
     for axes, (field, label) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         for name, (points, style) in lines.items():

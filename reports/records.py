@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
+from benchmark.records import Record
 
 Row = dict[str, Any]
 
@@ -89,6 +90,9 @@ def _read(folder: Path) -> RunRecord:
         except (OSError, ValueError):
             found[part] = [] if rows else {}
             problems.append(f"damaged: {path}")
+    if found["status.json"].get("state") == "running":
+        state, reason = Record(folder).standing
+        found["status.json"] |= {"state": state, "reason": reason}
     return _record(folder.name, found, problems)
 
 

@@ -38,15 +38,41 @@ def test_rows_and_status_come_back(tmp_path: Path) -> None:
     record.update_status("done")
     assert record.read_rows("epochs.jsonl") == [{"epoch": 1, "val_top1": 0.5}]
     assert record.status == {"state": "done", "reason": "", "started": "then"}
+
+
+def test_a_run_is_done_only_while_all_of_its_record_can_be_read(tmp_path: Path) -> None:
+    record = _record(tmp_path)
+    for name in ("config.json", "environment.json"):
+        record.write_json(name, {"a": 1})
+    for name in ("epochs.jsonl", "points.jsonl"):
+        record.write_rows(name, [{"a": 1}, {"a": 2}])
+    record.update_status("done")
     assert record.done
+    points = record.folder / "points.jsonl"
+    points.write_text(points.read_text()[:-4])
+    assert not record.done
+    assert record.standing == ("interrupted", "points.jsonl is damaged; run it again to make it anew")
+    record.set_aside_damaged()
+    assert (record.folder / "points.jsonl.corrupt").exists()
+    assert not points.exists()
+    assert not record.done
+
+
+def test_a_run_whose_process_died_is_interrupted_and_one_that_is_held_is_running(tmp_path: Path) -> None:
+    record = _record(tmp_path)
+    assert record.standing == ("missing", "")
+    record.update_status("running")
+    assert record.standing[0] == "interrupted"
+    with record.locked():
+        assert record.standing == ("running", "")
 
 
 def test_a_damaged_checkpoint_is_named_set_aside_and_the_one_before_is_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = _record(tmp_path)
-    record.save("checkpoint.pt", {"step": 1, "w": torch.ones(3)})
-    record.save("checkpoint.pt", {"step": 2, "w": torch.ones(3)})
+    record.save_checkpoint({"step": 1, "w": torch.ones(3)})
+    record.save_checkpoint({"step": 2, "w": torch.ones(3)})
     path = record.folder / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:100])
     loaded = record.load("checkpoint.pt")
