@@ -91,7 +91,9 @@ class Record:
         """Save tensors and plain values."""
         import torch
 
-        write_atomically(self.folder / name, lambda file: torch.save(dict(content), file))
+        buffer = io.BytesIO()  # torch.save into a file would hide why writing failed
+        torch.save(dict(content), buffer)
+        write_atomically(self.folder / name, lambda file: file.write(buffer.getbuffer()))
 
     def save_checkpoint(self, content: Mapping[str, Any]) -> None:
         """Save where the run stands; the checkpoint before stays beside it, for when this one is damaged."""
