@@ -6,9 +6,12 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from benchmark.errors import Interrupted, UserError, unknown
+
+if TYPE_CHECKING:
+    from benchmark.scheduler import Carrier
 
 COMMANDS = {
     "run": "train, prune and measure once",
@@ -91,14 +94,16 @@ def _say_points(folder: Path) -> None:
 def _sweep(arguments: list[str]) -> int:
     parser = _parser("sweep", "FILE [options] [options of run, which hold for every run]")
     parser.add_argument("file", type=Path, help="a W&B sweep file")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each in a process of its own (default 1)")
+    parser.add_argument("--jobs", type=int, help="runs at a time, each in a process of its own (default 1)")
     parser.add_argument("--dry_run", action="store_true", help="print the runs, how they stand and what they cost")
     parser.add_argument("--retry_failed", action="store_true", help="do failed and diverged runs again")
+    parser.add_argument("--ray", metavar="ADDRESS", help="on a Ray cluster; local: one on this machine")
+    parser.add_argument("--cpus_per_run", type=float, help="with --ray: processors for each run (default 1)")
+    parser.add_argument("--gpus_per_run", type=float, help="with --ray: 0.25 lets four runs share one (default 0)")
     parser.add_argument("--count", type=int, help="how many runs of a random sweep")
     parser.add_argument("--sweep_seed", type=int, default=0, help="of a random sweep (default 0)")
     known, rest = parser.parse_known_args(arguments)
-    if known.jobs < 1:
-        raise UserError(f"--jobs must be at least 1, got {known.jobs}")
+    carrier = _carrier(known)
     from benchmark.options import read_arguments
     from benchmark.sweep import sweep_runs
 
@@ -108,7 +113,27 @@ def _sweep(arguments: list[str]) -> int:
     if known.dry_run:
         print_costs(runs)
         return 0
-    return execute(runs, known.jobs, known.retry_failed)
+    return execute(runs, carrier, known.retry_failed)
+
+
+def _carrier(known: argparse.Namespace) -> Carrier:
+    """Who does the runs of a sweep: this process, some processes, or a cluster."""
+    from benchmark.scheduler import in_pool, in_process
+
+    jobs = 1 if known.jobs is None else known.jobs
+    cpus = 1.0 if known.cpus_per_run is None else known.cpus_per_run
+    gpus = 0.0 if known.gpus_per_run is None else known.gpus_per_run
+    if jobs < 1 or cpus <= 0 or gpus < 0:
+        raise UserError("--jobs must be at least 1, --cpus_per_run above 0, --gpus_per_run 0 or more")
+    if known.ray is None:
+        if known.cpus_per_run is not None or known.gpus_per_run is not None:
+            raise UserError("--cpus_per_run and --gpus_per_run are for --ray; here --jobs says how many runs at a time")
+        return in_process if jobs == 1 else lambda runs: in_pool(runs, jobs)
+    if known.jobs is not None:
+        raise UserError("--jobs is for this machine alone; with --ray, --cpus_per_run says how many runs fit")
+    from benchmark.ray_cluster import on_ray
+
+    return lambda runs: on_ray(runs, known.ray, cpus, gpus)
 
 
 def _report(arguments: list[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
@@ -15,14 +15,20 @@ from benchmark.config import RunConfig
 from benchmark.costs import cost_of, starts_dense
 from benchmark.errors import UserError
 from benchmark.execution import Outcome, carry_out, outcome_of, train_dense
+from benchmark.options import run_config
+from benchmark.records import Record
 
 FAILED = ("failed", "diverged")
 
 
-def execute(runs: Sequence[RunConfig], jobs: int, retry_failed: bool = False) -> int:
+Carrier = Callable[[Sequence[RunConfig]], Iterator[tuple[RunConfig, Outcome]]]
+
+
+def execute(runs: Sequence[RunConfig], carry: Carrier, retry_failed: bool = False) -> int:
     """Do all runs that are not done; prints how each ended and returns the exit status.
 
-    Failed and diverged runs are left alone unless `retry_failed`.
+    `carry` does them: `in_process`, `in_pool`, or `ray_cluster.on_ray`. Failed and diverged runs are left
+    alone unless `retry_failed`.
     """
     before = {run.name: outcome_of(run) for run in runs}
     todo = [
@@ -33,7 +39,7 @@ def execute(runs: Sequence[RunConfig], jobs: int, retry_failed: bool = False) ->
     if skipped := len(runs) - len(todo):
         print(f"{skipped} of {len(runs)} runs ended before and are skipped", flush=True)
     outcomes = dict(before)
-    for number, (run, outcome) in enumerate(_in_process(todo) if jobs == 1 else _in_pool(todo, jobs), start=1):
+    for number, (run, outcome) in enumerate(carry(todo), start=1):
         outcomes[run.name] = outcome
         reason = f": {outcome.reason}" if outcome.reason else ""
         print(f"[{number}/{len(todo)}] {run.name}  {outcome.state}{reason}", flush=True)
@@ -43,7 +49,8 @@ def execute(runs: Sequence[RunConfig], jobs: int, retry_failed: bool = False) ->
 def print_costs(runs: Sequence[RunConfig]) -> None:
     """The runs of a sweep, how each stands, and what those not done cost."""
     epochs = flops = 0.0
-    shared: set[str] = set()
+    dense = {run.dense_id: Record(run.settings.results / "dense" / run.dense_id) for run in runs}
+    shared = {name for name, record in dense.items() if record.status.get("state") == "done"}
     for run in runs:
         state = outcome_of(run).state
         cost = cost_of(run, dense_is_paid=run.dense_id in shared)
@@ -57,20 +64,20 @@ def print_costs(runs: Sequence[RunConfig]) -> None:
     print(f"to do: {epochs:.0f} epochs, at most {flops:.2e} training FLOPs (multiply-adds, as if nothing were pruned)")
 
 
-def _in_process(runs: Sequence[RunConfig]) -> Iterator[tuple[RunConfig, Outcome]]:
+def in_process(runs: Sequence[RunConfig]) -> Iterator[tuple[RunConfig, Outcome]]:
     """One run after the other; those that another process holds come last, when it may be done with them."""
     held = []
     for run in runs:
-        outcome = _attempt(run, wait=False)
+        outcome = attempt(run, wait=False)
         if outcome.state == "held":
             held.append(run)
         else:
             yield run, outcome
     for run in held:
-        yield run, _attempt(run)
+        yield run, attempt(run)
 
 
-def _in_pool(runs: Sequence[RunConfig], jobs: int) -> Iterator[tuple[RunConfig, Outcome]]:
+def in_pool(runs: Sequence[RunConfig], jobs: int) -> Iterator[tuple[RunConfig, Outcome]]:
     """`jobs` worker processes; a run that starts from a dense training waits until that is made."""
     waiting = list(runs)
     held: set[str] = set()  # by another sweep: tried once more, after all others
@@ -120,14 +127,19 @@ def _submit(
     for run in waiting:
         if len(under_way) < jobs and starts_dense(run) and run.dense_id not in made:
             made[run.dense_id] = False
-            under_way[pool.submit(_train_dense, run)] = "dense", run
+            under_way[pool.submit(_portably, make_dense, run.options)] = "dense", run
     for run in list(waiting):
         if len(under_way) < jobs and made.get(run.dense_id, not starts_dense(run)):
             waiting.remove(run)
-            under_way[pool.submit(_attempt, run, run.name in held)] = "run", run
+            under_way[pool.submit(_portably, attempt, run.options, run.name in held)] = "run", run
 
 
-def _attempt(run: RunConfig, wait: bool = True) -> Outcome:
+def _portably(work: Callable[..., Any], options: dict[str, Any], *rest: Any) -> Any:
+    """In a worker: a run is sent as its options, since a method from the user's own file cannot be pickled."""
+    return work(run_config(options), *rest)
+
+
+def attempt(run: RunConfig, wait: bool = True) -> Outcome:
     """How a run ended; an error is its reason, and stops no other run."""
     try:
         return carry_out(run, wait=wait)
@@ -138,7 +150,7 @@ def _attempt(run: RunConfig, wait: bool = True) -> Outcome:
         return Outcome(state, " ".join(f"{type(error).__name__}: {error}".split()), folder)
 
 
-def _train_dense(run: RunConfig) -> None:
+def make_dense(run: RunConfig) -> None:
     """Make the shared dense training; what goes wrong shows in each run that needs it."""
     with contextlib.suppress(Exception):
         train_dense(run)

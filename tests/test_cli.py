@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import main
+from benchmark.records import Record
 
 QUICK = ["--train.epochs=1", "--retrain.epochs=1", "--train_limit=200", "--wandb=off", "--device=cpu"]
 QUICK += ["--results", "results"]
@@ -75,13 +76,64 @@ def test_a_failing_run_stops_no_other_and_the_status_says_so(
 
 
 def test_two_jobs_give_the_same_records_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from baselines.magnitude import Magnitude\n\n\nclass Mine(Magnitude):\n    'A method in a file of its own.'\n"
+    )
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(
-        "method: grid\nparameters:\n  pruner: {values: ['magnitude(rounds=1)', 'lottery_ticket(rounds=1)']}\n"
+        "method: grid\nparameters:\n  pruner: {values: ['magnitude(rounds=1)', 'mine.py:Mine(rounds=1)']}\n"
     )
-    assert _status(capsys, "sweep", "sweep.yaml", *QUICK, "--jobs", "2")[0] == 0
-    assert len(list((tmp_path / "results" / "runs").iterdir())) == 2
-    assert len(list((tmp_path / "results" / "dense").iterdir())) == 1
+    assert _status(capsys, "sweep", "sweep.yaml", *QUICK)[0] == 0
+    assert _status(capsys, "sweep", "sweep.yaml", *QUICK, "--results", "pool", "--jobs", "2")[0] == 0
+    runs = [Record(run) for run in sorted((tmp_path / "results" / "runs").iterdir())]
+    assert len(runs) == 2
+    for run in runs:
+        rows, again = run.read_rows("points.jsonl"), Record(tmp_path / "pool" / "runs" / run.folder.name)
+        assert [r["top1"] for r in rows] == [r["top1"] for r in again.read_rows("points.jsonl")]
+    assert len(list((tmp_path / "pool" / "dense").iterdir())) == 1
+
+
+def test_failed_runs_are_done_again_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from pathlib import Path\n\nfrom baselines.magnitude import Magnitude\n\n\n"
+        "class Mine(Magnitude):\n    'Needs a file.'\n\n"
+        "    def score(self, net, data):\n"
+        "        if not Path('needed').exists():\n            raise ValueError('not yet')\n"
+        "        return super().score(net, data)\n"
+    )
+    (tmp_path / "sweep.yaml").write_text(
+        "method: grid\nparameters:\n  pruner: {values: [random, 'mine.py:Mine(rounds=1)']}\n"
+    )
+    words = ["sweep", "sweep.yaml", *QUICK]
+    status, out, err = _status(capsys, *words)
+    assert status == 1
+    assert "2 runs: 1 done, 1 failed" in out
+    assert "ValueError: not yet" in err
+    assert "2 of 2 runs ended before" in _status(capsys, *words)[1]
+
+    (tmp_path / "needed").write_text("")
+    assert _status(capsys, *words)[0] == 1
+    status, out, _ = _status(capsys, *words, "--retry_failed")
+    assert status == 0
+    assert "2 runs: 2 done" in out
+
+
+def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sweep.yaml").write_text(
+        "method: grid\nparameters:\n  pruner: {value: magnitude(rounds=1)}\n  seed: {values: [0, 1, 2]}\n"
+    )
+    words = ["sweep", "sweep.yaml", *QUICK]
+    assert "to do: 6 epochs" in _status(capsys, *words, "--dry_run")[1]
+    assert _status(capsys, *words, "--seed", "0")[0] == 0
+    assert _status(capsys, *words, "--seed", "1")[0] == 0
+    (half,) = (tmp_path / "results" / "runs").glob("*-s1-*")
+    Record(half).update_status("running")
+    status, out, _ = _status(capsys, *words, "--dry_run")
+    assert status == 0
+    assert "3 runs: 1 done, 1 interrupted, 1 missing" in out
+    assert "to do: 3 epochs" in out
 
 
 @pytest.mark.parametrize(
@@ -98,6 +150,8 @@ def test_two_jobs_give_the_same_records_as_one(tmp_path: Path, capsys: pytest.Ca
         ("run --pruner snip --dataset mnist --data_dir made_up", "differs from the published file"),
         ("sweep nothing.yaml", "cannot read nothing.yaml"),
         ("sweep file --jobs 0", "--jobs must be at least 1"),
+        ("sweep file --jobs 2 --ray local", "--jobs is for this machine alone"),
+        ("sweep file --gpus_per_run 1", "--cpus_per_run and --gpus_per_run are for --ray"),
         ("report nothing", "cannot read records in nothing/runs"),
         ("mirror nothing", "no records in nothing"),
         ("list metods", "invalid choice: 'metods'"),
