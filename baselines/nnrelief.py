@@ -121,8 +121,8 @@ class NNrelief(Pruner):
         unseen = [name for name in scored if name not in connections.names]
         if unseen:
             raise UserError(
-                f"nnrelief cannot score {', '.join(unseen)}: not used, or not as a plain convolution or linear layer; "
-                f"leave unpruned what it cannot score: --spare {' '.join(f'{name}.weight' for name in unseen)}"
+                "nnrelief cannot score layers that are not used, or not as a plain convolution or linear layer; "
+                f"leave them unpruned: --spare {' '.join(f'{name}.weight' for name in unseen)}"
             )
         return {name: connections.importance(name) for name in scored}, record
 

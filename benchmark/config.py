@@ -82,6 +82,7 @@ class Settings:
     spare: tuple[str, ...] = ()  # weights that no method may prune, as name patterns: 'fc3.weight'
     shortcut: Literal["a", "b"] = "a"  # resnet_N: zero-padded (a) or projection (b) shortcuts
     stem: Literal["default", "small"] = "default"  # timm/ and torchvision/: small suits 32x32 images
+    image_size: int | None = None  # resize images to this side; default: the dataset's own, or what the network needs
     train_limit: int | None = None  # train on a stratified subset of so many examples
     allow_unverified_data: bool = False  # read files that differ from the published checksums; recorded
     amp: Literal["none", "bf16"] = "none"  # mixed precision
@@ -98,6 +99,7 @@ class Settings:
         _require(self.seed >= 0, "seed", self.seed, "0 or more")
         _require(self.score_examples >= 1, "score_examples", self.score_examples, "at least 1")
         _require(self.train_limit is None or self.train_limit >= 1, "train_limit", self.train_limit, "at least 1")
+        _require(self.image_size is None or self.image_size >= 1, "image_size", self.image_size, "at least 1")
         in_range = self.stop_drop is None or 0 < self.stop_drop < 1
         _require(in_range, "stop_drop", self.stop_drop, "in (0, 1): 0.02 is two points of top1")
 

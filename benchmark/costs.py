@@ -37,7 +37,7 @@ def cost_of(config: RunConfig, dense_is_paid: bool = False) -> Cost:
     if dense_is_paid and starts_dense(config):
         plan = plan[1:]
     epochs = epochs_of(plan, _steps(config) // s.train.epochs, s.train.epochs, s.retrain.epochs)
-    flops = _flops(s.model, s.dataset, s.shortcut, s.stem)
+    flops = _flops(s.model, s.dataset, s.image_size, s.shortcut, s.stem)
     return Cost(epochs, BACKWARD * flops * epochs * training_examples(config))
 
 
@@ -47,10 +47,10 @@ def _steps(config: RunConfig) -> int:
 
 
 @cache
-def _flops(model: str, dataset: str, shortcut: str, stem: str) -> int:
+def _flops(model: str, dataset: str, image_size: int | None, shortcut: str, stem: str) -> int:
     from benchmark.flops import dense_flops
     from benchmark.models import build_model, input_shape
 
     info = dataset_info(dataset)
-    shape = input_shape(model, info.shape)
+    shape = input_shape(model, info.shape, image_size)
     return dense_flops(build_model(model, info.classes, 0, shape=shape, shortcut=shortcut, stem=stem), shape).total

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.config import PROTOCOL, RunConfig
 from benchmark.errors import Diverged, Interrupted, MethodError, UserError
 from benchmark.progress import Progress
 from benchmark.records import Record, Row, environment, now, open_record, read_json
+
+if TYPE_CHECKING:
+    from benchmark.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,17 @@ def carry_out(config: RunConfig, progress: Progress | None = None, wait: bool = 
         Record(before.folder).remove("checkpoint.pt")  # which a kill at the very end may have left
         _show_again(config)
         return before
-    runner_parts = _prepare(config)
+    from benchmark.runner import Runner
+
+    device, data = _prepare(config)
+    runner = Runner(config, data, Record(before.folder))
     record = open_record(config.settings.results, "runs", config.name)
     with record.locked(wait) as mine:
         if not mine:
             return Outcome("held", "another process works on it", record.folder)
         if not record.done:
             with _threads_restored():
-                _carry_out(config, record, progress or Progress(config), *runner_parts)
+                _carry_out(config, runner, progress or Progress(config), device)
     return outcome_of(config)
 
 
@@ -91,7 +97,7 @@ def _prepare(config: RunConfig) -> tuple[Any, Any]:
     data = load_dataset(
         settings.dataset,
         settings.data_dir,
-        size=input_shape(settings.model, dataset_info(settings.dataset).shape),
+        size=input_shape(settings.model, dataset_info(settings.dataset).shape, settings.image_size),
         train_limit=settings.train_limit,
         allow_unverified=settings.allow_unverified_data,
         device=device,
@@ -113,16 +119,13 @@ def pick_device(name: str) -> Any:
     return torch.device(name)
 
 
-def _carry_out(config: RunConfig, record: Record, progress: Progress, device: Any, data: Any) -> None:
-
-    from benchmark.runner import Runner
+def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: Any) -> None:
     from benchmark.tracking import labels, open_mirror
 
-    settings = config.settings
+    settings, record, data = config.settings, runner.record, runner.data
     record.clear_litter()
     record.set_aside_damaged()
     _use_threads_of(record)
-    runner = Runner(config, data, record)
     head = {"id": config.id, "name": config.name, "protocol": settings.protocol, "protocol_number": PROTOCOL}
     record.write_json("config.json", {**head, "dense_key": config.dense_id, "config": config.options})
     about_data = {"data_verified": data.verified, "data_digests": data.digests, "classes": data.classes}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
@@ -32,28 +33,21 @@ def loss_gradients(net: MaskedModel, batches: Batches) -> dict[str, Tensor]:
     """The gradient of the mean cross-entropy over all of `batches` for each prunable weight, by name.
 
     Batch norm uses the statistics of each batch; everything else (dropout) is in evaluation mode.
-    The module is left as it was: weights, buffers, gradients, and the mode of every part.
+    The module itself is left as it was.
     """
-    weights = {name: w.clone().requires_grad_() for name, w in net.weights.items()}
-    gradients = {name: torch.zeros_like(w) for name, w in net.weights.items()}
-    buffers = {name: b.clone() for name, b in net.module.named_buffers()}
+    module = copy.deepcopy(net.module).requires_grad_(False)
+    for part in module.modules():
+        part.training = isinstance(part, nn.modules.batchnorm._BatchNorm)
+    weights = [module.get_parameter(name).requires_grad_() for name in net.weights]
+    gradients = [torch.zeros_like(weight) for weight in weights]
     examples = sum(len(labels) for _, labels in batches)
-    modes = [(part, part.training) for part in net.module.modules()]
-    try:
-        for part, _ in modes:
-            part.training = isinstance(part, nn.modules.batchnorm._BatchNorm)
-        with torch.enable_grad():
-            for inputs, labels in batches:
-                outputs = functional_call(net.module, {**weights, **buffers}, (inputs,))
-                loss = F.cross_entropy(outputs, labels, reduction="sum") / examples
-                found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
-                for name, gradient in zip(weights, found, strict=True):
-                    if gradient is not None:
-                        gradients[name] += gradient
-    finally:
-        for part, training in modes:
-            part.training = training
-    return gradients
+    with torch.enable_grad():
+        for inputs, labels in batches:
+            loss = F.cross_entropy(module(inputs), labels, reduction="sum") / examples
+            for total, found in zip(gradients, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
+                if found is not None:
+                    total += found
+    return dict(zip(net.weights, gradients, strict=True))
 
 
 def small_batches(batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
@@ -147,6 +141,9 @@ class SignalRecord(TorchFunctionMode):
         if (bind := BINDERS.get(func)) is not None:
             return self._call(func, *bind(*args, **kwargs), args, kwargs)
         trailing = [t for t in _tensors((args, kwargs)) if t in self._trails]
+        if func is F.multi_head_attention_forward:
+            self._read(trailing)
+            return self._attend(*args, **kwargs)
         if not trailing:
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "").strip("_")
@@ -176,6 +173,18 @@ class SignalRecord(TorchFunctionMode):
             self._on_call(LayerCall(name, positions=out[0, 0].numel() if dim == 1 else 1, **use), inputs)
             self._carry(out, Trail((name,), dim))
         return out
+
+    def _attend(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+        """`MultiheadAttention` without its output projection, then that as the linear layer it is."""
+        attention = F.multi_head_attention_forward
+        given = signature(attention).bind(*args, **kwargs).arguments
+        weight, bias = given["out_proj_weight"], given["out_proj_bias"]
+        nothing = {"out_proj_weight": torch.eye(len(weight)).to(weight), "out_proj_bias": None}
+        attended, shares = attention(**given | nothing)
+        attended = attended.transpose(0, 1) if attended.dim() == 3 else attended  # the examples are to come first
+        out = self._call(F.linear, attended, {"weight": weight, "bias": bias}, (attended, weight, bias), {})
+        self._read([out])
+        return out.transpose(0, 1) if out.dim() == 3 else out, shares
 
     def _add(self, left: Any, right: Any) -> Trail:
         """Measure two summands, before one is overwritten; the trail of their sum."""

@@ -18,7 +18,7 @@ class Setting:
 
     name: str
     dense: dict[int, Row]  # by seed: the dense point
-    long: dict[int, list[Row]]  # by seed: the dense network trained on, after each further retraining
+    long: dict[float, dict[int, Row]]  # by epochs in all, and seed: the dense network trained on
     methods: dict[str, dict[int, list[Row]]]  # by method and seed: points after training
 
 
@@ -31,7 +31,7 @@ def settings_of(runs: list[RunRecord]) -> list[Setting]:
         mine = [run for run in finished if names[run.name] == name]
         labels = method_labels(mine)
         dense: dict[int, Row] = {}
-        long: dict[int, list[Row]] = {}
+        long: defaultdict[float, dict[int, Row]] = defaultdict(dict)
         methods: defaultdict[str, defaultdict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
         for run in mine:
             seed = int(run.config["seed"])
@@ -40,12 +40,12 @@ def settings_of(runs: list[RunRecord]) -> list[Setting]:
             if first:
                 dense[seed] = first[0]
             later = [p for p in trained if p["round"] > 0]
-            if run.config["pruner"] == REFERENCE:
-                long[seed] = later
-            else:
+            if run.config["pruner"] != REFERENCE:
                 methods[labels[run.name]][seed] += later
+            elif later:
+                long[later[-1]["epochs_total"]][seed] = later[-1]
         curves = {m: {s: methods[m][s] for s in sorted(methods[m])} for m in sorted(methods)}
-        found.append(Setting(name, dense, long, curves))
+        found.append(Setting(name, dense, dict(long), curves))
     return found
 
 

@@ -86,7 +86,8 @@ def accuracy_at_compression(setting: Setting) -> Table:
         numbers.append({"method": label, "compression_params": 1} | _columns({"top1": found}))
         shown.append({"method": label, "1×": _show(found, "{:.2f}", 100, count=True)})
     title = "Top-1 accuracy (%) at equal compression of parameters: mean ± std (seeds); — outside a method's points"
-    frame = pd.DataFrame(shown).fillna("—")
+    columns = ["method", "1×", *(f"{ratio}×" for ratio in COMPRESSIONS)]
+    frame = pd.DataFrame(shown, columns=columns).fillna("—")
     return Table("accuracy_at_compression", title, pd.DataFrame(numbers), frame)
 
 
@@ -114,10 +115,9 @@ def problems(runs: list[RunRecord], settings: list[Setting]) -> Table:
 
 
 def _references(setting: Setting) -> list[tuple[str, list[dict]]]:
-    rows = [("dense", list(setting.dense.values()))]
-    if last := [points[-1] for points in setting.long.values() if points]:
-        rows.append((f"dense, trained {last[0]['epochs_total']:.0f} epochs", last))
-    return rows
+    longer = sorted(setting.long.items())
+    trained_on = [(f"dense, trained {epochs:.0f} epochs", list(rows.values())) for epochs, rows in longer]
+    return [("dense", list(setting.dense.values())), *trained_on]
 
 
 def _columns(parts: dict[str, Estimate]) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -55,13 +57,21 @@ def test_option_b_has_two_projections() -> None:
     assert extra == 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64
 
 
-def test_any_timm_and_torchvision_classifier_is_built_without_weights() -> None:
-    small = build_model("timm/resnet18", 5, 0, shape=(3, 32, 32), stem="small").eval()
-    assert small(torch.randn(1, 3, 32, 32)).shape == (1, 5)
-    assert build_model("torchvision/resnet18", 5, 0, shape=(3, 64, 64)).eval()(torch.randn(1, 3, 64, 64)).shape == (
-        1,
-        5,
-    )
+@pytest.mark.parametrize(
+    ("name", "side", "options"),
+    [
+        ("timm/resnet18", 32, {"stem": "small"}),
+        ("torchvision/resnet18", 64, {}),
+        ("torchvision/vit_b_32", 64, {}),  # is told the size of its images
+        ("torchvision/inception_v3", 96, {}),  # has a second classifier, for training only
+    ],
+)
+def test_any_timm_and_torchvision_classifier_is_built_without_weights(
+    name: str, side: int, options: dict[str, str]
+) -> None:
+    module = build_model(name, 5, 0, shape=(3, side, side), **options)
+    assert module.training
+    assert module(torch.randn(2, 3, side, side)).shape == (2, 5)
 
 
 @pytest.mark.parametrize(
@@ -72,11 +82,12 @@ def test_any_timm_and_torchvision_classifier_is_built_without_weights() -> None:
         ("lenet_5", {"shortcut": "b"}, "shortcut 'b' is for resnet_N"),
         ("lenet_5", {"stem": "small"}, "stem 'small' is for timm"),
         ("timm/vit_tiny_patch16_224", {"stem": "small"}, "needs a network with conv1 and maxpool"),
+        ("torchvision/vit_b_16", {"shape": (3, 100, 100)}, "cannot take images of 100x100 .* --image_size 224"),
     ],
 )
-def test_impossible_networks_are_refused_in_one_line(name: str, options: dict[str, str], message: str) -> None:
+def test_impossible_networks_are_refused_in_one_line(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        build_model(name, 10, 0, shape=(3, 224, 224), **options)
+        build_model(name, 10, 0, **{"shape": (3, 224, 224), **options})
     assert "\n" not in str(caught.value)
 
 
@@ -84,3 +95,6 @@ def test_lenets_take_digits_resized_and_others_what_is_given() -> None:
     assert input_shape("lenet_5", (1, 8, 8)) == (1, 28, 28)
     assert input_shape("resnet_20", (1, 8, 8)) == (3, 32, 32)
     assert input_shape("vgg_16", (3, 64, 64)) == (3, 64, 64)
+    assert input_shape("vgg_16", (3, 64, 64), image_size=32) == (3, 32, 32)
+    assert input_shape("timm/resnet18", (1, 8, 8)) == (3, 8, 8)
+    assert input_shape("timm/resnet18", (1, 8, 8), image_size=224) == (3, 224, 224)

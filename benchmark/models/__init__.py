@@ -59,17 +59,22 @@ def is_external(name: str) -> bool:
     return name.startswith(("timm/", "torchvision/"))
 
 
-def input_shape(name: str, shape: Shape) -> Shape:
-    """The input that a network takes when the dataset's images have `shape`.
+def input_shape(name: str, shape: Shape, image_size: int | None = None) -> Shape:
+    """The input that a network takes when the dataset's images have `shape` and are resized to `image_size`.
 
     LeNets take 28x28 grey; VGGs and ResNets three channels and at least 32x32; others what is given.
+
+    Raises UserError where a LeNet is to take another size.
     """
+    size = shape[1:] if image_size is None else (image_size, image_size)
     if is_external(name):
-        return (3, *shape[1:])
+        return (3, *size)
     own = model_info(name).shape
     if name.startswith("lenet"):
+        if image_size not in (None, own[1]):
+            raise UserError(f"{name} takes images of {own[1]}x{own[2]}; leave out --image_size")
         return own
-    return (3, max(32, shape[1]), max(32, shape[2]))
+    return (3, max(32, size[0]), max(32, size[1]))
 
 
 def build_model(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+import torch
 from torch import nn
 
 from benchmark.errors import UserError
+
+AUXILIARY = ("googlenet", "inception_v3")  # they have further classifiers for training, which are left out
 
 
 def external_model(name: str, classes: int, shape: tuple[int, int, int], stem: str) -> nn.Module:
@@ -15,8 +18,21 @@ def external_model(name: str, classes: int, shape: tuple[int, int, int], stem: s
     Raises UserError for an unknown name, or a network that cannot take this input.
     """
     library, _, model = name.partition("/")
-    module = _timm(model, classes, shape) if library == "timm" else _torchvision(model, classes)
-    return _with_small_stem(name, module) if stem == "small" else module
+    make = _timm if library == "timm" else _torchvision
+    try:
+        module = make(model, classes, shape)
+        if stem == "small":
+            module = _with_small_stem(name, module)
+        with torch.no_grad():
+            out = module.eval()(torch.zeros(1, *shape))
+    except (AssertionError, RuntimeError, ValueError) as error:  # what the libraries raise for a size they cannot take
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{name} cannot take images of {shape[1]}x{shape[2]} ({reason}); resize them: --image_size 224"
+        ) from error
+    if not isinstance(out, torch.Tensor) or out.shape != (1, classes):
+        raise UserError(f"{name} is not a classifier: it does not give one number for each class; choose another")
+    return module.train()
 
 
 def _timm(model: str, classes: int, shape: tuple[int, int, int]) -> nn.Module:
@@ -28,16 +44,16 @@ def _timm(model: str, classes: int, shape: tuple[int, int, int]) -> nn.Module:
         return timm.create_model(model, num_classes=classes, in_chans=shape[0], img_size=shape[1:])
     except TypeError:  # a fully convolutional network: it has no image size
         return timm.create_model(model, num_classes=classes, in_chans=shape[0])
-    except (AssertionError, ValueError) as error:
-        raise UserError(f"timm/{model} cannot take images of {shape[1]}x{shape[2]}: {error}") from error
 
 
-def _torchvision(model: str, classes: int) -> nn.Module:
+def _torchvision(model: str, classes: int, shape: tuple[int, int, int]) -> nn.Module:
     from torchvision import models
 
     if model not in (known := models.list_models(models)):
         raise _unknown("torchvision", model, known)
-    return models.get_model(model, weights=None, num_classes=classes)
+    sized = {"image_size": shape[1]} if model.startswith("vit_") else {}
+    single = {"aux_logits": False, "init_weights": True} if model in AUXILIARY else {}
+    return models.get_model(model, weights=None, num_classes=classes, **sized, **single)
 
 
 def _unknown(library: str, model: str, known: list[str]) -> UserError:

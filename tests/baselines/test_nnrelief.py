@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from baselines.nnrelief import NNrelief
 from benchmark import RETRAIN, MaskedModel, Masks, Prune, Rewind, Train
@@ -278,20 +279,53 @@ def test_impossible_options_are_refused(options: dict[str, Any], message: str) -
 
 
 class Attention(nn.Module):
+    """PyTorch's own attention, which uses its output projection as a function, or the same written out."""
+
+    def __init__(self, batch_first: bool, written_out: bool) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=batch_first)
+        self.fc = nn.Linear(4, 2)
+        self.written_out = written_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        part = self.attention
+        if self.written_out:
+            split = F.linear(x, part.in_proj_weight, part.in_proj_bias).unflatten(-1, (3, 2, 2)).permute(2, 0, 3, 1, 4)
+            out = part.out_proj(F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2))
+        elif part.batch_first:
+            out = part(x, x, x)[0]
+        else:
+            out = part(*[x.transpose(0, 1)] * 3)[0].transpose(0, 1)
+        return self.fc(out.mean(1))
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_the_output_projection_of_attention_is_scored_as_the_layer_it_is(batch_first: bool) -> None:
+    module = Attention(batch_first, written_out=False)
+    same = Attention(batch_first, written_out=True)
+    same.load_state_dict(module.state_dict())
+    x = torch.randn(5, 3, 4)
+    found, expected = (NNrelief().score(MaskedModel(m), batches(x)) for m in (module, same))
+    assert found.keys() == {"attention.out_proj.weight", "fc.weight"}
+    for name, score in expected.items():
+        torch.testing.assert_close(found[name], score)
+
+
+class Transposed(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.back = nn.Linear(4, 4)
         self.fc = nn.Linear(4, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.attention(x, x, x)[0].mean(1))
+        return self.fc(x @ self.back.weight)
 
 
 def test_layers_whose_inputs_cannot_be_seen_are_refused_unless_spared() -> None:
-    x = torch.randn(2, 3, 4)
-    with pytest.raises(UserError, match=r"cannot score attention\.out_proj: .*--spare attention\.out_proj\.weight$"):
-        one_round(Attention(), x)
-    net = MaskedModel(Attention(), spare=["attention.*"])
+    x = torch.randn(2, 4)
+    with pytest.raises(UserError, match=r"cannot score layers .*--spare back\.weight$"):
+        one_round(Transposed(), x)
+    net = MaskedModel(Transposed(), spare=["back.*"])
     assert set(NNrelief().masks(net, batches(x), Prune(None))) == {"fc.weight", "fc.bias"}
 
 

@@ -80,11 +80,17 @@ def test_runs_at_several_sparsities_are_one_curve_and_options_that_differ_are_na
     }
 
 
-def test_dense_trained_on_is_a_reference_row() -> None:
-    runs = [*_three_seeds(), _run("dense", 0, [_point(0, 1, 0.99), _point(1, 1, 0.992)])]
-    [setting] = settings_of(runs)
-    shown = accuracy_at_compression(setting).shown.set_index("method")
-    assert shown.loc["dense, trained 20 epochs", "1×"] == "99.20 (1)"
+def test_dense_trained_on_is_a_reference_row_for_each_length() -> None:
+    points = [_point(r, 1, 0.99 + 0.001 * r) for r in range(10)]
+    dense = [_run("dense", s, points[: n + 1], **{"pruner.rounds": n}) for n in (9, 0, 2) for s in range(3)]
+    [setting] = settings_of([*_three_seeds(), *dense])
+    table = accuracy_at_compression(setting).shown
+    assert list(table.columns[:3]) == ["method", "1×", "2×"]
+    shown = table.set_index("method")["1×"]
+    assert shown["dense"] == "99.00 ± 0.00 (3)"
+    assert shown["dense, trained 30 epochs"] == "99.20 ± 0.00 (3)"
+    assert shown["dense, trained 100 epochs"] == "99.90 ± 0.00 (3)"
+    assert list(shown.index[-2:]) == ["dense, trained 30 epochs", "dense, trained 100 epochs"]
 
 
 def test_different_training_recipes_are_different_settings() -> None:
