@@ -14,7 +14,7 @@ from benchmark.errors import UserError
 from benchmark.graph import unread_units
 from benchmark.masks import layers
 from benchmark.neurons import ConnectionSignals, Formula, Norm, largest_share
-from benchmark.signals import GATE, SignalRecord, small_batches
+from benchmark.signals import SignalRecord, gates, small_batches
 
 Removed = dict[str, Tensor]  # by parameter or buffer: True where an entry is removed
 
@@ -92,12 +92,12 @@ class NNrelief(Pruner):
     def masks(self, net: MaskedModel, batches: Batches, prune: Prune) -> Masks:
         pruned = MaskedModel(copy.deepcopy(net.module).eval(), net.spare)
         pruned.masks = dict(net.masks)
-        gates = [name for name, _ in pruned.module.named_buffers() if name.rpartition(".")[2] == GATE]
+        shortcuts = gates(pruned.module)
         prunable = {name: layer for name, layer in layers(pruned.module) if f"{name}.weight" in net.weights}
         linear = [name for name, layer in prunable.items() if isinstance(layer, nn.Linear)]
         convs = [name for name in prunable if name not in linear]
         norms: dict[str, str] = {}
-        for names, alpha in ((convs + gates, self.alpha_conv), (linear, self.alpha_fc)):
+        for names, alpha in ((convs + shortcuts, self.alpha_conv), (linear, self.alpha_fc)):
             if names:
                 signals, record = self._observe(pruned.module, names, batches)
                 norms |= record.norms
@@ -105,7 +105,7 @@ class NNrelief(Pruner):
                 _remove(pruned, _whole_units(pruned, _outweighed(record, alpha), norms={}))
                 _remove(pruned, _whole_units(pruned, _silent(record), norms))
         unread = unread_units(pruned, batches[0][0][:1])
-        own = {name: units for name, units in unread.items() if name in prunable or name in gates}
+        own = {name: units for name, units in unread.items() if name in prunable or name in shortcuts}
         _remove(pruned, _whole_units(pruned, own, norms))
         return pruned.masks
 
@@ -117,7 +117,8 @@ class NNrelief(Pruner):
         record = SignalRecord(module, names, connections.add)
         for inputs, _ in small_batches(batches):
             record.run(inputs)
-        scored = [name for name in names if not name.endswith(GATE)]
+        shortcuts = gates(module)
+        scored = [name for name in names if name not in shortcuts]
         unseen = [name for name in scored if name not in connections.names]
         if unseen:
             raise UserError(

@@ -29,6 +29,11 @@ ACTIVATIONS = {
 }
 
 
+def gates(module: nn.Module) -> list[str]:
+    """The names of the buffers by which shortcuts can be masked."""
+    return [name for name, _ in module.named_buffers() if name.rpartition(".")[2] == GATE]
+
+
 def loss_gradients(net: MaskedModel, batches: Batches) -> dict[str, Tensor]:
     """The gradient of the mean cross-entropy over all of `batches` for each prunable weight, by name.
 
@@ -117,7 +122,7 @@ class SignalRecord(TorchFunctionMode):
         self.norms: dict[str, str] = {}
         self._on_call, self._on_emit = on_call, on_emit
         self._layers = {id(layer.weight): name for name, layer in layers(module) if name in names}
-        self._gated = {m: n for n in names if n.endswith(GATE) and (m := module.get_submodule(n.rpartition(".")[0]))}
+        self._gated = {module.get_submodule(n.rpartition(".")[0]): n for n in gates(module) if n in names}
         self._owners = {id(t): n.rpartition(".")[0] for n, t in [*module.named_parameters(), *module.named_buffers()]}
         self._trails = WeakTensorKeyDictionary()
         self._events = 0  # in this pass; the same event has the same number in every pass

@@ -28,7 +28,8 @@ def external_model(name: str, classes: int, shape: tuple[int, int, int], stem: s
     except (AssertionError, RuntimeError, ValueError) as error:  # what the libraries raise for a size they cannot take
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{name} cannot take images of {shape[1]}x{shape[2]} ({reason}); resize them: --image_size 224"
+            f"{name} cannot take images of {shape[1]}x{shape[2]} ({reason or 'it does not say why'}); "
+            f"resize them: --image_size {_own_size(library, model)}"
         ) from error
     if not isinstance(out, torch.Tensor) or out.shape != (1, classes):
         raise UserError(f"{name} is not a classifier: it does not give one number for each class; choose another")
@@ -54,6 +55,14 @@ def _torchvision(model: str, classes: int, shape: tuple[int, int, int]) -> nn.Mo
     sized = {"image_size": shape[1]} if model.startswith("vit_") else {}
     single = {"aux_logits": False, "init_weights": True} if model in AUXILIARY else {}
     return models.get_model(model, weights=None, num_classes=classes, **sized, **single)
+
+
+def _own_size(library: str, model: str) -> int:
+    """The side of the images that the library's weights were trained on."""
+    import timm
+
+    described = timm.get_pretrained_cfg(model) if library == "timm" else None
+    return 224 if described is None else described.input_size[-1]
 
 
 def _unknown(library: str, model: str, known: list[str]) -> UserError:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -309,6 +310,14 @@ def test_the_output_projection_of_attention_is_scored_as_the_layer_it_is(batch_f
     assert found.keys() == {"attention.out_proj.weight", "fc.weight"}
     for name, score in expected.items():
         torch.testing.assert_close(found[name], score)
+
+
+def test_a_layer_may_be_called_gate() -> None:
+    plain = nn.Sequential(OrderedDict(fc=nn.Linear(4, 4), relu=nn.ReLU(), out=nn.Linear(4, 2)))
+    named = nn.Sequential(OrderedDict(gate=plain.fc, relu=nn.ReLU(), aggregate=plain.out))
+    x = torch.randn(5, 4)
+    expected, found = (NNrelief().masks(MaskedModel(m), batches(x), Prune(None)) for m in (plain, named))
+    assert [mask.tolist() for mask in found.values()] == [mask.tolist() for mask in expected.values()]
 
 
 class Transposed(nn.Module):
