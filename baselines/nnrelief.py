@@ -131,12 +131,12 @@ class NNrelief(Pruner):
 def _weak(net: MaskedModel, signals: dict[str, Tensor], alpha: float) -> Removed:
     """Connections that do not belong to the largest ones with the share `alpha` of their unit's signal."""
     removed = {}
-    weights = net.weights
+    tensors = net.tensors()
     for name, signal in signals.items():
-        weight = weights[f"{name}.weight"]
+        weight = tensors[f"{name}.weight"]
         weak = ~largest_share(signal, alpha)
         removed[f"{name}.weight"] = _per_weight(weak[:, : weight.shape[1]], weight)
-        if weak.shape[1] > weight.shape[1]:
+        if weak.shape[1] > weight.shape[1] and f"{name}.bias" in tensors:  # some are computed from others
             removed[f"{name}.bias"] = weak[:, -1]
     return removed
 

@@ -22,8 +22,7 @@ aten = torch.ops.aten
 
 
 def linear(record: ChannelRecord, func: Any, args: Any, kwargs: Any, out: Tensor) -> bool:
-    x, weight = args[:2]
-    bias = args[2] if len(args) > 2 else kwargs.get("bias")
+    x, weight, bias = args
     return _layer(record, weight, bias, x, out, x.dim() - 1, groups=1, padded=False)
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -262,7 +263,14 @@ class _Functions(TorchFunctionMode):
         self.record = record
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return self.record.call(func, args, kwargs or {})
+        kwargs = kwargs or {}
+        if func is F.linear:
+            args, kwargs = _in_order(*args, **kwargs), {}
+        return self.record.call(func, args, kwargs)
+
+
+def _in_order(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+    return input, weight, bias
 
 
 def _tensors(tree: Any) -> list[Tensor]:

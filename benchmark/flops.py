@@ -1,9 +1,8 @@
 """FLOPs per example, as fvcore counts them: one multiply-add is one FLOP. The only module that uses fvcore.
 
 fvcore counts convolutions, linear layers, matrix products and normalisations. Activations, additions
-and the products inside a fused attention count nothing; `unsupported` lists them. A
-`MultiheadAttention` calls its output projection as a function, so that fvcore books it under the
-attention; here it is booked under the projection, by its share of the weights.
+and the products inside a fused attention count nothing; `unsupported` lists them. What fvcore books
+under another module, because that uses a layer's weight itself, is booked under the layer here.
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmark.masks import layers
+from benchmark.signals import LayerCall, SignalRecord
 
 OPERATORS = ("conv", "linear")  # fvcore's names of what conv and linear layers do
 COUNTS_KEPT = 256
@@ -72,11 +72,22 @@ def _count(module: nn.Module, shape: tuple[int, ...]) -> FlopCount:
     finally:
         logger.disabled = disabled
     by_layer = {name: int(sum(counts[name][op] for op in OPERATORS)) for name, _ in layers(module)}
-    for name, part in module.named_modules():
-        if isinstance(part, nn.MultiheadAttention) and part.in_proj_weight is not None:
-            share = part.out_proj.weight.numel() / (part.out_proj.weight.numel() + part.in_proj_weight.numel())
-            by_layer[f"{name}.out_proj"] = round(counts[name]["linear"] * share)
+    if uncalled := [name for name, count in by_layer.items() if not count]:
+        by_layer |= _used_as_functions(module, uncalled, torch.zeros(1, *shape, dtype=dtype))
     return FlopCount(total, by_layer, unsupported)
+
+
+def _used_as_functions(module: nn.Module, names: list[str], inputs: Tensor) -> dict[str, int]:
+    """FLOPs of layers whose weights another module uses, such as a `MultiheadAttention`: fvcore books them there."""
+    found = dict.fromkeys(names, 0)
+
+    def count(call: LayerCall, given: Tensor) -> None:
+        places = call.positions if call.stride else given.numel() // call.weight.shape[1]
+        found[call.name] += places * call.weight.numel()
+
+    with without_fast_path():
+        SignalRecord(module, names, count).run(inputs)
+    return found
 
 
 def _architecture(module: nn.Module) -> Hashable:

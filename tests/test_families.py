@@ -17,7 +17,8 @@ from benchmark.shrink import structural_flops
 FAMILIES = {  # the side of the images
     "timm/resnet18": 32, "timm/mobilenetv3_small_100": 64, "timm/efficientnet_b0": 32, "timm/convnext_atto": 64,
     "timm/vit_tiny_patch16_224": 64, "timm/regnetx_002": 64, "timm/densenet121": 32, "timm/mixer_s32_224": 64,
-    "timm/levit_128s": 64, "timm/ghostnet_100": 64, "torchvision/vit_b_32": 64, "torchvision/shufflenet_v2_x0_5": 64,
+    "timm/levit_128s": 64, "timm/ghostnet_100": 64, "timm/vit_tiny_patch16_dinov3_qkvb": 64,
+    "torchvision/vit_b_32": 64, "torchvision/shufflenet_v2_x0_5": 64,
 }  # fmt: skip
 
 
