@@ -98,7 +98,7 @@ def _write(
         shown = [{"title": t.title, "html": t.shown.to_html(index=False, border=0)} for t in tables[setting.name]]
         parts.append({"name": setting.name, "tables": shown, "figures": figures})
     thin.numbers.to_csv(folder / "problems.csv", index=False)
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=False)
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True)
     page = environment.get_template("index.html").render(
         parts=parts,
         problems={"title": thin.title, "html": thin.shown.to_html(index=False, border=0) if len(thin.shown) else ""},

@@ -1,4 +1,4 @@
-"""The figures: deterministic, one colour and marker a method in all of them."""
+"""The figures: deterministic; a method has the same colour and marker in all figures of all reports."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from reports.curves import Row, Setting, curve
+from benchmark.discovery import pruner_names
+from reports.curves import REFERENCE, Row, Setting, curve
 from reports.statistics import estimate, interpolate
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; markers serve those who print in grey.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#999933")
 MARKERS = "osD^vPX*"
+LINES = ("-", "--", ":", "-.")  # of one method with different options
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.grid": True,
@@ -30,8 +32,8 @@ ACROSS = {
 
 
 def draw_all(setting: Setting, methods: list[str], folder: Path) -> dict[str, str]:
-    """Write each figure of a setting as PNG and SVG; titles by file stem. `methods` fixes the colours."""
-    styles = {m: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, m in enumerate(methods)}
+    """Write each figure of a setting as PNG and SVG; titles by file stem. `methods` are the labels of all settings."""
+    styles = styles_of(methods)
     titles = {}
     with mpl.rc_context(STYLE):
         for x, label in ACROSS.items():
@@ -52,14 +54,30 @@ def draw_all(setting: Setting, methods: list[str], folder: Path) -> dict[str, st
     return titles
 
 
-def _firing(setting: Setting, styles: dict[str, tuple[str, str]]) -> Figure | None:
+def styles_of(labels: list[str]) -> dict[str, Row]:
+    """Colour, marker and line of each label: the colour is the method's own, those of this suite first."""
+    methods = {label: label.rstrip("†‡").partition(" (")[0] for label in labels}
+    known = [name for name in pruner_names() if name != REFERENCE]
+    order = known + sorted(set(methods.values()) - set(known))
+    styles = {}
+    for label in sorted(labels):
+        number = order.index(methods[label])
+        variant = sum(methods[other] == methods[label] for other in styles)
+        styles[label] = {
+            "color": COLOURS[number % len(COLOURS)],
+            "marker": MARKERS[(number + variant) % len(MARKERS)],
+            "linestyle": LINES[variant % len(LINES)],
+        }
+    return styles
+
+
+def _firing(setting: Setting, styles: dict[str, Row]) -> Figure | None:
     """Share of active units and overlap of the classes across layers; None where no record has them."""
     lines: dict[str, tuple[list[Row], Any]] = {}
     if any("firing" in point for point in setting.dense.values()):
         lines["dense"] = list(setting.dense.values()), {"color": "0.3", "linestyle": "--"}
     for method, seeds in setting.methods.items():
-        colour, marker = styles[method]
-        lines[method] = _nearest(seeds), {"color": colour, "marker": marker}
+        lines[method] = _nearest(seeds), styles[method]
     lines = {name: (found, style) for name, (points, style) in lines.items() if (found := _with_firing(points))}
     if not lines:
         return None
@@ -98,25 +116,25 @@ def _nearest(seeds: dict[int, list[Row]]) -> list[Row]:
     return [min(p, key=lambda q: abs(np.log(q["compression_params"] / 16))) for p in points if p]
 
 
-def _accuracy(setting: Setting, x: str, label: str, styles: dict[str, tuple[str, str]]) -> Figure:
+def _accuracy(setting: Setting, x: str, label: str, styles: dict[str, Row]) -> Figure:
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     dense = estimate([p["top1"] for p in setting.dense.values()])
     axes.axhline(100 * dense.mean, color="0.3", linestyle="--", linewidth=1, label="dense")
     values = [100 * dense.mean]
     for method, seeds in setting.methods.items():
-        colour, marker = styles[method]
+        style = styles[method]
         curves = [curve(setting, method, seed, x) for seed in seeds]
         if not any(curves):
             continue
         grid = np.geomspace(min(c[0][0] for c in curves), max(c[-1][0] for c in curves), 100)
         found = [estimate([v for c in curves if (v := interpolate(c, g)) is not None]) for g in grid]
         mean, half = (100 * np.array([getattr(e, part) for e in found]) for part in ("mean", "half_width"))
-        axes.plot(grid, mean, color=colour, linewidth=1.5)
-        axes.fill_between(grid, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(grid, mean, linewidth=1.5, color=style["color"], linestyle=style["linestyle"])
+        axes.fill_between(grid, mean - half, mean + half, color=style["color"], alpha=0.15, linewidth=0)
         xs, ys = zip(*(p for c in curves for p in c if p[0] > 1), strict=True)
-        axes.plot(xs, 100 * np.array(ys), marker, color=colour, markersize=3.5, alpha=0.7, linestyle="none")
-        axes.plot([], [], marker=marker, color=colour, label=method)
+        axes.plot(xs, 100 * np.array(ys), markersize=3.5, alpha=0.7, **{**style, "linestyle": "none"})
+        axes.plot([], [], label=method, **style)
         values += [100 * y for y in ys]
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(LogLocator(base=2))

@@ -93,14 +93,19 @@ def test_a_truncated_checkpoint_is_set_aside_and_the_one_before_is_taken(
 ) -> None:
     whole = carry_out(_config(tmp_path / "whole", pruner="snip(sparsity=0.5)")).folder
     config = _config(tmp_path / "parts", pruner="snip(sparsity=0.5)")
-    saves = []
-    save = Runner._save
+    saves: list[int | None] = []
+    taken: list[int | None] = []
+    save, resume = Runner._save, Runner._resume
 
     def interrupted(self: Runner) -> None:
         save(self)
         saves.append(self.state.step)
-        if len(saves) == 2:
+        if len(saves) == 3:
             raise KeyboardInterrupt
+
+    def watched(self: Runner) -> None:
+        resume(self)
+        taken.append(self.state.step)
 
     monkeypatch.setattr(Runner, "_save", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -109,8 +114,10 @@ def test_a_truncated_checkpoint_is_set_aside_and_the_one_before_is_taken(
     (folder,) = (tmp_path / "parts" / "runs").iterdir()
     checkpoint = folder / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    monkeypatch.setattr(Runner, "_resume", watched)
     assert carry_out(config).state == "done"
     assert "checkpoint.pt is damaged" in capsys.readouterr().err
+    assert taken == [saves[1]] != [None]
     assert _points(folder) == _points(whole)
 
 

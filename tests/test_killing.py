@@ -60,7 +60,7 @@ def test_the_kills_came_in_every_kind_of_work(killed: tuple[Path, dict[str, Any]
     assert len(found["killed"]) >= 30
     kinds = {kill["event"].split()[1] for kill in found["killed"]}
     work = {"_train_window", "_end_epoch", "_prune", "_rewind", "_measure", "_save"}
-    assert work | {"fsync", "replace", "unlink", "save", "update_status"} <= kinds
+    assert work | {"open", "fsync", "replace", "unlink", "save", "update_status"} <= kinds
     assert {kill["number"] for kill in found["killed"]} == {signal.SIGKILL, signal.SIGTERM}
 
 
