@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from benchmark.config import RunConfig
-from benchmark.execution import carry_out
+from benchmark.execution import carry_out, outcome_of
 from benchmark.options import run_config
 from benchmark.records import Record
 from benchmark.runner import Runner
@@ -165,4 +166,21 @@ def test_a_run_without_memory_is_one_line_and_can_be_resumed(
     assert outcome.state == "interrupted"
     assert "out of memory on cpu; a smaller --train.batch_size is another run" in outcome.reason
     monkeypatch.undo()
+    assert carry_out(config).state == "done"
+
+
+def test_a_disk_that_was_full_for_a_moment_leaves_the_run_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = _config(tmp_path, pruner="snip(sparsity=0.5)")
+
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Runner, "_save", full)
+    with pytest.raises(OSError, match="No space left"):
+        carry_out(config)
+    monkeypatch.undo()
+    outcome = outcome_of(config)
+    assert (outcome.state, outcome.reason) == ("interrupted", "No space left on device; run it again to go on")
     assert carry_out(config).state == "done"
