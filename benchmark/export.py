@@ -47,7 +47,7 @@ def export_run(folder: Path, format: str, out: Path) -> list[Path]:
         state = record.status.get("state", "not begun")
         raise UserError(f"the run in {folder} has no network ({state}); the sweep or run that made it goes on with it")
     options = about["config"]
-    shape = input_shape(options["model"], dataset_info(options["dataset"]).shape, options["image_size"])
+    shape = input_shape(options["model"], dataset_info(options["dataset"]).shape, options.get("image_size"))
     kinds = {name: options[name] for name in ("shortcut", "stem")}
     module = build_model(options["model"], environment["classes"], options["seed"], shape=shape, **kinds)
     module.load_state_dict(saved["module"])
