@@ -20,7 +20,6 @@ from benchmark.records import Record
 
 FAILED = ("failed", "diverged")
 
-
 Carrier = Callable[[Sequence[RunConfig]], Iterator[tuple[RunConfig, Outcome]]]
 
 
@@ -39,7 +38,7 @@ def execute(runs: Sequence[RunConfig], carry: Carrier, retry_failed: bool = Fals
     if skipped := len(runs) - len(todo):
         print(f"{skipped} of {len(runs)} runs ended before and are skipped", flush=True)
     outcomes = dict(before)
-    for number, (run, outcome) in enumerate(carry(todo), start=1):
+    for number, (run, outcome) in enumerate(carry(todo) if todo else (), start=1):
         outcomes[run.name] = outcome
         reason = f": {outcome.reason}" if outcome.reason else ""
         print(f"[{number}/{len(todo)}] {run.name}  {outcome.state}{reason}", flush=True)
