@@ -23,7 +23,7 @@ WAY_ON = "a method of your own: --pruner path/to/file.py:Class"
 
 def pruner_names() -> list[str]:
     """The names of all methods that can be named on the command line."""
-    return sorted({*_files(), *(e.name for e in entry_points(group=GROUP))})
+    return sorted({*shipped_files(), *(e.name for e in entry_points(group=GROUP))})
 
 
 def pruner_class(name: str) -> type[Pruner]:
@@ -33,7 +33,7 @@ def pruner_class(name: str) -> type[Pruner]:
     """
     if ".py" in name:
         return _from_file(name)
-    if name in _files():
+    if name in shipped_files():
         return _only_pruner(importlib.import_module(f"baselines.{name}"), name)
     for entry in entry_points(group=GROUP):
         if entry.name == name:
@@ -43,7 +43,7 @@ def pruner_class(name: str) -> type[Pruner]:
 
 def pruner_summary(name: str) -> str:
     """The first line of a method's docstring, read without importing it."""
-    path = _files().get(name)
+    path = shipped_files().get(name)
     if path is None:
         return _first_line(pruner_class(name).__doc__)
     classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
@@ -55,7 +55,8 @@ def pruner_file_digest(name: str) -> str | None:
     return hashlib.sha256(Path(name.rpartition(":")[0]).read_bytes()).hexdigest() if ".py" in name else None
 
 
-def _files() -> dict[str, Path]:
+def shipped_files() -> dict[str, Path]:
+    """The files of `baselines/`, by the names of their methods."""
     import baselines
 
     folder = Path(baselines.__path__[0])

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmark.discovery import pruner_names
+from benchmark.discovery import shipped_files
 from reports.curves import REFERENCE, Row, Setting, curve
 from reports.statistics import estimate, interpolate
 
@@ -57,7 +57,7 @@ def draw_all(setting: Setting, methods: list[str], folder: Path) -> dict[str, st
 def styles_of(labels: list[str]) -> dict[str, Row]:
     """Colour, marker and line of each label: the colour is the method's own, those of this suite first."""
     methods = {label: label.rstrip("†‡").partition(" (")[0] for label in labels}
-    known = [name for name in pruner_names() if name != REFERENCE]
+    known = [name for name in shipped_files() if name != REFERENCE]
     order = known + sorted(set(methods.values()) - set(known))
     styles = {}
     for label in sorted(labels):
