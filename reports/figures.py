@@ -140,7 +140,7 @@ def _accuracy(setting: Setting, x: str, label: str, styles: dict[str, Row]) -> F
     axes.xaxis.set_major_locator(LogLocator(base=2))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}×"))
     axes.xaxis.set_minor_locator(NullLocator())
-    lowest = max(min(values), 100 * dense.mean - 15)
+    lowest = max(min(values), 100 * dense.mean - 6)
     axes.set_ylim(lowest - 0.5, max(values) + 0.5)
     if min(values) < lowest:
         axes.text(0.01, 0.01, f"lowest point {min(values):.1f} %, below the axis", transform=axes.transAxes, fontsize=7)
