@@ -43,7 +43,7 @@ def _networks() -> None:
 
 def _datasets() -> None:
     for name, info in DATASETS.items():
-        print(f"  {name:16s}{info.summary}")
+        print(f"  {name:18s}{info.summary}")
 
 
 def _recipes() -> None:

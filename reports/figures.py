@@ -120,8 +120,10 @@ def _accuracy(setting: Setting, x: str, label: str, styles: dict[str, Row]) -> F
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     dense = estimate([p["top1"] for p in setting.dense.values()])
-    axes.axhline(100 * dense.mean, color="0.3", linestyle="--", linewidth=1, label="dense")
-    values = [100 * dense.mean]
+    values: list[float] = []
+    if dense.n:
+        axes.axhline(100 * dense.mean, color="0.3", linestyle="--", linewidth=1, label="dense")
+        values.append(100 * dense.mean)
     for method, seeds in setting.methods.items():
         style = styles[method]
         curves = [curve(setting, method, seed, x) for seed in seeds]
@@ -132,20 +134,23 @@ def _accuracy(setting: Setting, x: str, label: str, styles: dict[str, Row]) -> F
         mean, half = (100 * np.array([getattr(e, part) for e in found]) for part in ("mean", "half_width"))
         axes.plot(grid, mean, linewidth=1.5, color=style["color"], linestyle=style["linestyle"])
         axes.fill_between(grid, mean - half, mean + half, color=style["color"], alpha=0.15, linewidth=0)
-        xs, ys = zip(*(p for c in curves for p in c if p[0] > 1), strict=True)
-        axes.plot(xs, 100 * np.array(ys), markersize=3.5, alpha=0.7, **{**style, "linestyle": "none"})
+        points = [(px, 100 * py) for c in curves for px, py in c if px > 1]
+        axes.plot(*np.array(points).reshape(-1, 2).T, markersize=3.5, alpha=0.7, **{**style, "linestyle": "none"})
         axes.plot([], [], label=method, **style)
-        values += [100 * y for y in ys]
+        values += [py for _, py in points]
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(LogLocator(base=2))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}×"))
     axes.xaxis.set_minor_locator(NullLocator())
-    lowest = max(min(values), 100 * dense.mean - 6)
-    axes.set_ylim(lowest - 0.5, max(values) + 0.5)
-    if min(values) < lowest:
-        axes.text(0.01, 0.01, f"lowest point {min(values):.1f} %, below the axis", transform=axes.transAxes, fontsize=7)
+    if values:
+        lowest = max(min(values), (100 * dense.mean if dense.n else max(values)) - 6)
+        axes.set_ylim(lowest - 0.5, max(values) + 0.5)
+        if min(values) < lowest:
+            note = f"lowest point {min(values):.1f} %, below the axis"
+            axes.text(0.01, 0.01, note, transform=axes.transAxes, fontsize=7)
     axes.set(xlabel=label, ylabel="Test top-1 accuracy (%)", title=setting.name)
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    if axes.lines:
+        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return figure
 
 

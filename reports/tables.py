@@ -102,6 +102,9 @@ def problems(runs: list[RunRecord], settings: list[Setting]) -> Table:
             )
     for setting in settings:
         for method, seeds in setting.methods.items():
+            if alone := sorted(seeds.keys() - setting.dense.keys()):
+                why = f"no dense run of seeds {alone} to compare with: --pruner dense makes it"
+                rows.append({"run": f"{setting.name}: {method}", "why": why})
             if few := sorted(s for s, points in seeds.items() if len(points) < 5):
                 rows.append(
                     {"run": f"{setting.name}: {method}", "why": f"fewer than five operating points for seeds {few}"}

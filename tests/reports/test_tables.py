@@ -14,7 +14,7 @@ from reports.records import RunRecord, read_records
 from reports.tables import accuracy_at_compression, problems, smallest_networks
 
 
-def _point(round_: int, compression: float, top1: float, **more: Any) -> dict[str, Any]:
+def point(round_: int, compression: float, top1: float, **more: Any) -> dict[str, Any]:
     ratios = dict.fromkeys(
         ["compression_params", "compression_weights", "speedup_theoretical", "speedup_structural"], compression
     )
@@ -28,7 +28,7 @@ def _point(round_: int, compression: float, top1: float, **more: Any) -> dict[st
     return {"round": round_, "stage": "trained", "top1": top1, **ratios, **rest, **more}
 
 
-def _run(pruner: str, seed: int, points: list[dict[str, Any]], problem: str = "", **options: Any) -> RunRecord:
+def run_record(pruner: str, seed: int, points: list[dict[str, Any]], problem: str = "", **options: Any) -> RunRecord:
     config = {
         "dataset": "digits",
         "model": "lenet",
@@ -42,10 +42,10 @@ def _run(pruner: str, seed: int, points: list[dict[str, Any]], problem: str = ""
 
 def _three_seeds() -> list[RunRecord]:
     return [
-        _run(
+        run_record(
             "magnitude",
             s,
-            [_point(0, 1, 0.99), _point(1, 4, 0.988), _point(2, 16, 0.982 - 0.01 * s), _point(3, 64, 0.5)],
+            [point(0, 1, 0.99), point(1, 4, 0.988), point(2, 16, 0.982 - 0.01 * s), point(3, 64, 0.5)],
         )
         for s in range(3)
     ]
@@ -66,12 +66,12 @@ def test_accuracy_at_equal_compression_is_interpolated_and_empty_outside() -> No
     shown = accuracy_at_compression(setting).shown.set_index("method")
     assert shown.loc["magnitude", "2×"] == "98.90 (1)"
     assert shown.loc["magnitude", "64×"] == "50.00 (1)"
-    [setting] = settings_of([_run("snip", 0, [_point(1, 4, 0.9)])])
+    [setting] = settings_of([run_record("snip", 0, [point(1, 4, 0.9)])])
     assert accuracy_at_compression(setting).shown.set_index("method").loc["snip", "2×"] == "—"
 
 
 def test_runs_at_several_sparsities_are_one_curve_and_options_that_differ_are_named() -> None:
-    runs = [_run("snip", 0, [_point(1, c, 0.9)], **{"pruner.sparsity": 1 - 1 / c, "pruner.distribution": d})
+    runs = [run_record("snip", 0, [point(1, c, 0.9)], **{"pruner.sparsity": 1 - 1 / c, "pruner.distribution": d})
             for c in (2, 4) for d in ("global", "erk")]  # fmt: skip
     [setting] = settings_of(runs)
     assert {m: len(seeds[0]) for m, seeds in setting.methods.items()} == {
@@ -81,8 +81,8 @@ def test_runs_at_several_sparsities_are_one_curve_and_options_that_differ_are_na
 
 
 def test_dense_trained_on_is_a_reference_row_for_each_length() -> None:
-    points = [_point(r, 1, 0.99 + 0.001 * r) for r in range(10)]
-    dense = [_run("dense", s, points[: n + 1], **{"pruner.rounds": n}) for n in (9, 0, 2) for s in range(3)]
+    points = [point(r, 1, 0.99 + 0.001 * r) for r in range(10)]
+    dense = [run_record("dense", s, points[: n + 1], **{"pruner.rounds": n}) for n in (9, 0, 2) for s in range(3)]
     [setting] = settings_of([*_three_seeds(), *dense])
     table = accuracy_at_compression(setting).shown
     assert list(table.columns[:3]) == ["method", "1×", "2×"]
@@ -94,7 +94,7 @@ def test_dense_trained_on_is_a_reference_row_for_each_length() -> None:
 
 
 def test_different_training_recipes_are_different_settings() -> None:
-    runs = [_run("snip", 0, [_point(1, 2, 0.9)], **{"train.epochs": e}) for e in (1, 2)]
+    runs = [run_record("snip", 0, [point(1, 2, 0.9)], **{"train.epochs": e}) for e in (1, 2)]
     assert [s.name for s in settings_of(runs)] == [
         "digits · lenet · adam · train.epochs=1",
         "digits · lenet · adam · train.epochs=2",
@@ -104,8 +104,8 @@ def test_different_training_recipes_are_different_settings() -> None:
 def test_failed_collapsed_and_thin_are_listed_and_never_averaged() -> None:
     runs = [
         *_three_seeds(),
-        _run("magnitude", 3, [_point(1, 999, 1.0)], problem="diverged: at epoch 2"),
-        _run("random", 0, [_point(1, 8, 0.1, collapsed=True)]),
+        run_record("magnitude", 3, [point(1, 999, 1.0)], problem="diverged: at epoch 2"),
+        run_record("random", 0, [point(1, 8, 0.1, collapsed=True)]),
     ]
     settings = settings_of(runs)
     listed = problems(runs, settings).shown
@@ -116,7 +116,7 @@ def test_failed_collapsed_and_thin_are_listed_and_never_averaged() -> None:
 
 
 def test_a_run_of_the_paper_protocol_is_marked_in_its_row() -> None:
-    run = _run("nnrelief", 0, [_point(1, 2, 0.9)])
+    run = run_record("nnrelief", 0, [point(1, 2, 0.9)])
     run.head["protocol"] = "paper"
     [setting] = settings_of([run])
     assert list(setting.methods) == ["nnrelief†"]
