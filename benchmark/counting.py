@@ -21,18 +21,17 @@ def count(net: MaskedModel, flops: FlopCount, structural: FlopCount) -> dict[str
     nothing is None. Buffers, such as running means, are no parameters, masked or not.
     """
     sizes = _sizes(net)
-    prunable = [sizes[name] for name in net.weights if name in sizes]
     weights = [sizes[name] for name in _layer_parameters(net.module) if name in sizes]
     rows = [
         {"name": name, "kept": kept, "total": total, "flops_dense": flops.layers.get(name, 0)}
         for name, _ in layers(net.module)
         for kept, total in [sizes[f"{name}.weight"]]
     ]
-    effective = effective_flops(flops, {row["name"]: row["kept"] / row["total"] for row in rows})
+    effective = masked_flops(net, flops)
     stored, stored_as = sparse_bytes(net)
     kept, total = _sums(list(sizes.values()))
     return {
-        "sparsity_prunable": 1 - _sums(prunable)[0] / _sums(prunable)[1],
+        "sparsity_prunable": sparsity(net),
         "compression_params": _ratio(total, kept),
         "compression_weights": _ratio(*reversed(_sums(weights))),
         "params_total": total,
@@ -50,6 +49,20 @@ def count(net: MaskedModel, flops: FlopCount, structural: FlopCount) -> dict[str
         "flops_unsupported": dict(flops.unsupported),
         "structural_note": structural.note,
     }
+
+
+def sparsity(net: MaskedModel) -> float:
+    """The masked-out share of the prunable weights."""
+    sizes = _sizes(net)
+    kept, total = _sums([sizes[name] for name in net.weights if name in sizes])
+    return 1 - kept / total
+
+
+def masked_flops(net: MaskedModel, flops: FlopCount) -> float:
+    """FLOPs per example where each conv and linear layer does its share of `flops` that its mask keeps."""
+    sizes = _sizes(net)
+    densities = {name: kept / total for name, _ in layers(net.module) for kept, total in [sizes[f"{name}.weight"]]}
+    return effective_flops(flops, densities)
 
 
 def sparse_bytes(net: MaskedModel) -> tuple[int, str]:

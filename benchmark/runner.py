@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from benchmark.config import RunConfig
+from benchmark.counting import masked_flops, sparsity
 from benchmark.data import Dataset, pruning_batches, steps_per_epoch, train_batches
 from benchmark.dense import dense_training, rewind_steps, snapshot
 from benchmark.errors import Diverged
-from benchmark.flops import dense_flops, effective_flops
+from benchmark.flops import dense_flops
 from benchmark.masks import MaskedModel, check_masks
 from benchmark.measuring import evaluate_split, measure, prefixed
 from benchmark.models import build_model
@@ -163,7 +164,7 @@ class Runner:
             "lr": rate,
             "train_loss": torch.stack(self.new_losses).mean().item(),
             **prefixed("val_", validation),
-            "sparsity_prunable": self._sparsity(),
+            "sparsity_prunable": sparsity(self.net),
             "seconds": seconds,
             "images_per_second": steps * self.settings.train.batch_size / seconds,
         }
@@ -248,15 +249,9 @@ class Runner:
 
     def _account(self, steps: int, seconds: float) -> None:
         examples = steps * self.settings.train.batch_size
-        densities = {name: mask.float().mean().item() for name, mask in self.net.masks.items()}
-        layers = {name: densities.get(f"{name}.weight", 1.0) for name in self.flops.layers}
         self.state.steps_total += steps
-        self.state.train_flops += BACKWARD * effective_flops(self.flops, layers) * examples
+        self.state.train_flops += BACKWARD * masked_flops(self.net, self.flops) * examples
         self.state.train_seconds += seconds
-
-    def _sparsity(self) -> float:
-        masks = [self.net.masks[name] for name in self.net.weights]
-        return 1 - sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks)
 
     # State
 
