@@ -83,6 +83,7 @@ class Runner:
         self.net = MaskedModel(self._initial_module(), self.settings.spare)
         self.flops = dense_flops(self.net.module, data.shape)
         self.state = State()
+        self.shown = 0  # rows that on_epoch and on_point were given
         self.optimizer: torch.optim.Optimizer | None = None
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.new_losses: list[Tensor] = []
@@ -176,7 +177,6 @@ class Runner:
             if self.best is None or score > self.best[0]:
                 self.best = score, copy.deepcopy(self.net.module.state_dict())
         self.state.epochs.append(row)
-        self.on_epoch(row)
 
     @torch.no_grad()
     def _prune(self, phase: Prune) -> None:
@@ -208,9 +208,7 @@ class Runner:
     def _take_dense(self) -> None:
         dense = dense_training(self.config, self.data, rewind_steps(self.config, self.data), self.on_dense_epoch)
         self.net.module.load_state_dict(dense["module"])
-        for row in dense["state"]["epochs"]:
-            self.state.epochs.append(row)
-            self.on_epoch(row)
+        self.state.epochs += dense["state"]["epochs"]
         for name in ("steps_total", "train_flops", "train_seconds"):
             setattr(self.state, name, dense["state"][name])
         self.state.trained = dense["state"]["trained"]
@@ -242,7 +240,6 @@ class Runner:
                 state.stopped_early = (
                     f"round {point.round}: validation top1 is {lost:.4f} below dense, more than {drop:g}"
                 )
-        self.on_point(row)
 
     def _evaluate(self, split: str) -> Row:
         return evaluate_split(self.net, self.data, split, self._autocast)
@@ -269,15 +266,19 @@ class Runner:
         self._write_rows()
 
     def _write_rows(self) -> None:
+        """Bring the record's rows up to the checkpoint's, then show the new ones: none is shown that could be lost."""
         self.record.write_rows("epochs.jsonl", self.state.epochs)
         self.record.write_rows("points.jsonl", self.state.points)
+        rows = sorted([*self.state.epochs, *self.state.points], key=lambda row: row["log_step"])
+        for row in rows[self.shown :]:
+            self.shown += 1
+            (self.on_point if "point" in row else self.on_epoch)(row)
 
     def _resume(self) -> None:
         saved = self.record.load("checkpoint.pt", self.device)
         if saved is None:
             return
         self.state = State(**saved["state"])
-        self._write_rows()  # a kill may have come between the checkpoint and its rows
         self.net.module.load_state_dict(saved["module"])
         self.net.masks = saved["masks"]
         self.best, self.new_losses = saved["best"], saved["new_losses"]
@@ -285,8 +286,7 @@ class Runner:
             schedule = self._schedule_under_way()
             self.optimizer = make_optimizer(self.net.module, self.schedules[schedule])
             self.optimizer.load_state_dict(saved["optimizer"])
-        for row in sorted([*self.state.epochs, *self.state.points], key=lambda row: row["log_step"]):
-            (self.on_point if "point" in row else self.on_epoch)(row)
+        self._write_rows()  # a kill may have come between the checkpoint and its rows
 
     def _schedule_under_way(self) -> str:
         phase = self.plan[self.state.phase] if self.state.phase < len(self.plan) else None

@@ -59,6 +59,23 @@ def test_a_run_repeated_has_the_same_masks_metrics_and_rows(tmp_path: Path) -> N
         assert _rows(runs[0], name) == _rows(runs[1], name)
 
 
+def test_a_row_is_shown_when_a_resumed_run_would_have_it_too(tmp_path: Path) -> None:
+    config = _config(tmp_path, pruner="magnitude(rounds=1)")
+    folder = tmp_path / "runs" / "a"
+    folder.mkdir(parents=True)
+    shown: list[Row] = []
+
+    def show(row: Row) -> None:
+        state = torch.load(folder / "checkpoint.pt")["state"]
+        assert row in [*state["epochs"], *state["points"]]
+        assert row in [*Record(folder).read_rows("epochs.jsonl"), *Record(folder).read_rows("points.jsonl")]
+        shown.append(row)
+
+    data = load_dataset("digits", size=(1, 28, 28), train_limit=400)
+    Runner(config, data, Record(folder), on_epoch=show, on_point=show).execute()
+    assert [row["log_step"] for row in shown] == list(range(6))
+
+
 def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
     config = _config(tmp_path, pruner="snip")
     folder = _done(config)
