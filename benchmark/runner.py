@@ -10,7 +10,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Set
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -27,28 +27,11 @@ from benchmark.measuring import evaluate_split, measure, prefixed
 from benchmark.models import build_model
 from benchmark.plan import Phase, Point, Prune, Rewind, Train, measured_points
 from benchmark.records import Record, Row
+from benchmark.state import State
 from benchmark.streams import stream_seed
 from benchmark.training import clear_masked_state, learning_rate, make_optimizer, train_steps
 
 BACKWARD = 3  # training FLOPs per forward FLOP: one forward pass, two products backward
-
-
-@dataclass
-class State:
-    """The plain part of a checkpoint: where the run stands, what it cost, its rows."""
-
-    phase: int = 0  # index of the phase under way
-    step: int | None = None  # next step of its window; None before it began
-    round: int = 0
-    prunings: int = 0
-    steps_total: int = 0
-    train_flops: float = 0.0
-    train_seconds: float = 0.0
-    prune_seconds: float = 0.0
-    trained: list[Any] = field(default_factory=list)  # schedule, lr and stop of the optimiser's last window
-    stopped_early: str | None = None
-    epochs: list[Row] = field(default_factory=list)
-    points: list[Row] = field(default_factory=list)
 
 
 def _ignore(row: Row) -> None:
@@ -157,7 +140,7 @@ class Runner:
             at = f"epoch {len(self.state.epochs) + 1}, step {self.state.steps_total}"
             raise Diverged(f"the validation loss is not finite at {at}; try a smaller --train.lr")
         row: Row = {
-            "log_step": self._log_step,
+            "log_step": len(self.state.rows),
             "epoch": len(self.state.epochs) + 1,
             "round": self.state.round,
             "schedule": phase.schedule,
@@ -220,7 +203,7 @@ class Runner:
         phase = self.plan[point.index]
         firing_file = f"firing-{len(state.points)}.safetensors"
         row: Row = {
-            "log_step": self._log_step,
+            "log_step": len(self.state.rows),
             "point": len(state.points),
             "round": point.round,
             "stage": point.stage,
@@ -233,13 +216,8 @@ class Runner:
             "prune_seconds": state.prune_seconds,
         }
         state.points.append(row)
-        drop = self.settings.stop_drop
-        if drop is not None and point.stage == "trained" and point.round > 0 and state.points[0]["round"] == 0:
-            lost = state.points[0]["val_top1"] - row["val_top1"]
-            if lost > drop and state.phase + 1 < len(self.plan):
-                state.stopped_early = (
-                    f"round {point.round}: validation top1 is {lost:.4f} below dense, more than {drop:g}"
-                )
+        if state.phase + 1 < len(self.plan):
+            state.stopped_early = state.lost_too_much(self.settings.stop_drop)
 
     def _evaluate(self, split: str) -> Row:
         return evaluate_split(self.net, self.data, split, self._autocast)
@@ -269,8 +247,7 @@ class Runner:
         """Bring the record's rows up to the checkpoint's, then show the new ones: none is shown that could be lost."""
         self.record.write_rows("epochs.jsonl", self.state.epochs)
         self.record.write_rows("points.jsonl", self.state.points)
-        rows = sorted([*self.state.epochs, *self.state.points], key=lambda row: row["log_step"])
-        for row in rows[self.shown :]:
+        for row in self.state.rows[self.shown :]:
             self.shown += 1
             (self.on_point if "point" in row else self.on_epoch)(row)
 
@@ -300,10 +277,6 @@ class Runner:
         module = build_model(s.model, self.data.classes, s.seed, shape=self.data.shape, **options)
         module = module.to(self.device)
         return module.to(memory_format=torch.channels_last) if s.channels_last else module  # pyright: ignore
-
-    @property
-    def _log_step(self) -> int:
-        return len(self.state.epochs) + len(self.state.points)
 
     def _retraining_epoch(self, epoch: int) -> int:
         """The number, for the data order, of an epoch of this round's retraining: no order comes twice."""

@@ -108,7 +108,7 @@ def test_where_the_server_is_away_at_the_start_the_run_is_offline(
     server.stop() if away == "refuses connections" else server.silent.set()
     begun = time.monotonic()
     show(record, "online")
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
     said = capfd.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1
@@ -128,7 +128,7 @@ def test_a_run_survives_the_death_of_the_server_and_is_brought_later(
     begun = time.monotonic()
     _, said = process.communicate("end\n")
     assert process.returncode == 0
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
     assert said.splitlines()[1:] == [
         "W&B: mirroring ended (Timed out finishing run.); the local record is whole, "
         f"bring it later with: prunebench mirror {record.folder}"
@@ -168,7 +168,7 @@ def test_the_death_of_the_clients_own_service_ends_the_mirror_and_not_the_run(
     begun = time.monotonic()
     _, said = process.communicate("end\n")
     assert process.returncode == 0
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
     assert len(said.splitlines()) == 2
     assert "W&B: mirroring ended" in said
 
@@ -240,7 +240,7 @@ def test_a_sweep_gets_its_values_back_unchanged_and_in_its_own_spelling(
     environment = server.env(tmp_path / "home", PYTHONPATH=python_path())
     subprocess.run(["wandb", "sweep", "sweep.yaml"], env=environment, check=True, capture_output=True)
     command = ["wandb", "agent", "tester/p/sweep0"]
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
     runs = list(server.runs.values())
     assert [run.config["train.lr"] for run in runs] == [0.001, 1]
     for run in runs:

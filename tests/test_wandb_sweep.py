@@ -56,7 +56,7 @@ def test_a_shipped_sweep_runs_under_the_agent_and_a_bad_point_is_a_failed_run(
     pruners = ["dense", "snip(sparsity=0.5)", "snip(sparsity=90)"]
     environment = _registered(server, tmp_path, DIGITS, pruner=pruners, seed=0, **QUICK)
     agent = ["wandb", "agent", "tester/nnrelief-bench/sweep0"]
-    found = subprocess.run(agent, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180)
+    found = subprocess.run(agent, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     runs = {run.config["pruner"]: run for run in server.runs.values()}
     assert sorted(runs) == sorted(pruners), found.stdout + found.stderr  # each point was handed out once, unchanged
     assert runs["snip(sparsity=90)"].exit_code != 0
@@ -97,7 +97,7 @@ def test_a_run_that_was_done_before_is_shown_in_the_sweep(server: WandbServer, t
     (folder,) = (tmp_path / "results" / "runs").iterdir()
     before = (folder / "points.jsonl").stat().st_mtime_ns
     agent = ["wandb", "agent", "tester/nnrelief-bench/sweep0"]
-    subprocess.run(agent, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
+    subprocess.run(agent, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=300)
     (run,) = server.runs.values()
     assert run.exit_code == 0
     assert (folder / "points.jsonl").stat().st_mtime_ns == before
@@ -115,7 +115,7 @@ def test_a_run_that_the_service_stops_can_be_resumed(server: WandbServer, tmp_pa
     wait_until(lambda: any(len(run.history_lines) > 3 for run in server.runs.values()))
     (run,) = server.runs.values()
     run.stop_commanded = True
-    process.communicate(timeout=90)
+    process.communicate(timeout=300)
     (folder,) = (tmp_path / "results" / "runs").iterdir()
     record = Record(folder)
     assert record.status["state"] == "interrupted"
