@@ -61,10 +61,14 @@ def canonical(options: Mapping[str, Any], prefix: str = "") -> Options:
 def run_config(options: Mapping[str, Any]) -> RunConfig:
     """The run that these options describe; what they leave out is the recipe's or the default.
 
+    The options that a recipe gives its own method are not those of another.
+
     Raises UserError, one line, for an unknown option, a value of the wrong kind or out of range.
     """
-    recipe = _recipe(options.get("recipe"))
-    options = {**_with_pruner_options(recipe), **_with_pruner_options(options)}
+    recipe, options = _with_pruner_options(_recipe(options.get("recipe"))), _with_pruner_options(options)
+    if options.get("pruner", recipe.get("pruner")) != recipe.get("pruner"):
+        recipe = {k: v for k, v in recipe.items() if not k.startswith("pruner.")}
+    options = {**recipe, **options}
     options.pop("recipe", None)
     name = str(options.get("pruner", Settings.pruner))
     cls = pruner_class(name)

@@ -126,3 +126,12 @@ def test_a_recipe_lies_beneath_the_options(tmp_path: Path) -> None:
     recipe.write_text("train:\n  epochs: 3\n  lr: 1e-2\npruner: snip\n")
     run = _run(f"--recipe {recipe} --train.epochs 4")
     assert (run.settings.train.epochs, run.settings.train.lr, run.settings.pruner) == (4, 0.01, "snip")
+
+
+def test_a_recipe_of_one_method_trains_another_the_same_way() -> None:
+    recipe = "--recipe nnrelief/vgg_like_cifar10_sgd"
+    own, other = _run(recipe), _run(f"{recipe} --pruner snip(sparsity=0.8)")
+    assert other == _run(f"{recipe} --pruner snip --pruner.sparsity 0.8")
+    assert (own.settings.train, own.settings.retrain) == (other.settings.train, other.settings.retrain)
+    assert other.pruner == _run("--pruner snip --pruner.sparsity 0.8").pruner
+    assert _run(f"{recipe} --pruner nnrelief").pruner == own.pruner != _run("--pruner nnrelief").pruner
