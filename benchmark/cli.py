@@ -31,10 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except UserError as error:
         print(f"prunebench: {error}", file=sys.stderr)
         sys.exit(2)
-    except Interrupted as error:
-        sys.exit(error.args[0])
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        print("prunebench: stopped; the same command again goes on from here", file=sys.stderr)
+        sys.exit(error.args[0] if isinstance(error, Interrupted) else 130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
@@ -108,12 +107,14 @@ def _sweep(arguments: list[str]) -> int:
     from benchmark.sweep import sweep_runs
 
     runs = sweep_runs(known.file, read_arguments(rest), known.count, known.sweep_seed)
+    from benchmark.execution import interruptible
     from benchmark.scheduler import execute, print_costs
 
     if known.dry_run:
         print_costs(runs)
         return 0
-    return execute(runs, carrier, known.retry_failed)
+    with interruptible():
+        return execute(runs, carrier, known.retry_failed)
 
 
 def _carrier(known: argparse.Namespace) -> Carrier:

@@ -55,7 +55,7 @@ def carry_out(config: RunConfig, progress: Progress | None = None, wait: bool = 
         if not mine:
             return Outcome("held", "another process works on it", record.folder)
         if not record.done:
-            with _threads_restored():
+            with _threads_restored(), interruptible():
                 _carry_out(config, runner, progress or Progress(config), device)
     return outcome_of(config)
 
@@ -145,7 +145,7 @@ def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: An
     )
     code, state, reason = 1, "failed", ""
     try:
-        with interruptible(), progress.of(runner.plan, runner.steps_per_epoch, config):
+        with progress.of(runner.plan, runner.steps_per_epoch, config):
             runner.on_epoch = _both(mirror.epoch, progress.epoch)
             runner.on_point = _both(mirror.point, progress.point)
             runner.on_dense_epoch = progress.epoch
@@ -215,13 +215,22 @@ def _both(first: Callable[[Row], None], second: Callable[[Row], None]) -> Callab
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Within, SIGTERM and SIGINT raise Interrupted with the exit status a shell would give."""
+    """Within, the first SIGTERM or SIGINT raises Interrupted with the exit status a shell would give.
+
+    Later ones, such as a second Ctrl-C, do not break off what the first leaves to be written. A signal
+    that whoever started this process had it ignore stays ignored.
+    """
 
     def raise_interrupted(number: int, frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
         raise Interrupted(128 + number)
 
+    heard = (n for n in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(n) != signal.SIG_IGN)
+    before: dict[signal.Signals, Any] = {}
     try:
-        before = {number: signal.signal(number, raise_interrupted) for number in (signal.SIGTERM, signal.SIGINT)}
+        for number in heard:
+            before[number] = signal.signal(number, raise_interrupted)
     except ValueError:  # not the main thread: whoever started it handles signals
         yield
         return

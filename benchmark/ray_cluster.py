@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,13 +17,13 @@ from benchmark.costs import starts_dense
 from benchmark.errors import UserError
 from benchmark.execution import Outcome, outcome_of
 from benchmark.options import run_config
-from benchmark.scheduler import attempt, make_dense
+from benchmark.scheduler import Ended, attempt, make_dense
 
 RETRIES = 10  # of a task whose worker or machine is lost
 PATIENCE = 5.0  # seconds for the cluster's machine to answer
 
 
-def on_ray(runs: Sequence[RunConfig], address: str, cpus: float, gpus: float) -> Iterator[tuple[RunConfig, Outcome]]:
+def on_ray(runs: Sequence[RunConfig], address: str, cpus: float, gpus: float) -> Ended:
     """Each run and how it ended, as they end; `address` is a cluster's, or `local` for one on this machine.
 
     Raises UserError where Ray is not installed, the cluster cannot be reached, or a run fits on no machine of it.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
+from threading import Thread
 from typing import Any
 
 from benchmark.config import RunConfig
@@ -20,7 +23,8 @@ from benchmark.records import Record
 
 FAILED = ("failed", "diverged")
 
-Carrier = Callable[[Sequence[RunConfig]], Iterator[tuple[RunConfig, Outcome]]]
+Ended = Generator[tuple[RunConfig, Outcome], None, None]
+Carrier = Callable[[Sequence[RunConfig]], Ended]
 
 
 def execute(runs: Sequence[RunConfig], carry: Carrier, retry_failed: bool = False) -> int:
@@ -38,10 +42,13 @@ def execute(runs: Sequence[RunConfig], carry: Carrier, retry_failed: bool = Fals
     if skipped := len(runs) - len(todo):
         print(f"{skipped} of {len(runs)} runs ended before and are skipped", flush=True)
     outcomes = dict(before)
-    for number, (run, outcome) in enumerate(carry(todo) if todo else (), start=1):
-        outcomes[run.name] = outcome
-        reason = f": {outcome.reason}" if outcome.reason else ""
-        print(f"[{number}/{len(todo)}] {run.name}  {outcome.state}{reason}", flush=True)
+    if not todo:
+        return _conclude(outcomes)
+    with contextlib.closing(carry(todo)) as ended:
+        for number, (run, outcome) in enumerate(ended, start=1):
+            outcomes[run.name] = outcome
+            reason = f": {outcome.reason}" if outcome.reason else ""
+            print(f"[{number}/{len(todo)}] {run.name}  {outcome.state}{reason}", flush=True)
     return _conclude(outcomes)
 
 
@@ -63,7 +70,7 @@ def print_costs(runs: Sequence[RunConfig]) -> None:
     print(f"to do: {epochs:.0f} epochs, at most {flops:.2e} training FLOPs (multiply-adds, as if nothing were pruned)")
 
 
-def in_process(runs: Sequence[RunConfig]) -> Iterator[tuple[RunConfig, Outcome]]:
+def in_process(runs: Sequence[RunConfig]) -> Ended:
     """One run after the other; those that another process holds come last, when it may be done with them."""
     held = []
     for run in runs:
@@ -76,14 +83,14 @@ def in_process(runs: Sequence[RunConfig]) -> Iterator[tuple[RunConfig, Outcome]]
         yield run, attempt(run)
 
 
-def in_pool(runs: Sequence[RunConfig], jobs: int) -> Iterator[tuple[RunConfig, Outcome]]:
+def in_pool(runs: Sequence[RunConfig], jobs: int) -> Ended:
     """`jobs` worker processes; a run that starts from a dense training waits until that is made."""
     waiting = list(runs)
     held: set[str] = set()  # by another sweep: tried once more, after all others
     made: dict[str, bool] = {}  # dense id: whether it is made, or still being made
     while waiting:
         under_way: dict[Future[Any], tuple[str, RunConfig]] = {}
-        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_share_cores, initargs=(jobs,))
+        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker, initargs=(jobs,))
         try:
             while waiting or under_way:
                 _submit(pool, waiting, under_way, made, jobs, held)
@@ -106,7 +113,7 @@ def in_pool(runs: Sequence[RunConfig], jobs: int) -> Iterator[tuple[RunConfig, O
                         run,
                         Outcome("interrupted", "its process was killed; run the sweep again", outcome_of(run).folder),
                     )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, GeneratorExit):
             for child in active_children():
                 child.terminate()
             raise
@@ -135,7 +142,10 @@ def _submit(
 
 def _portably(work: Callable[..., Any], options: dict[str, Any], *rest: Any) -> Any:
     """In a worker: a run is sent as its options, since a method from the user's own file cannot be pickled."""
-    return work(run_config(options), *rest)
+    try:
+        return work(run_config(options), *rest)
+    except KeyboardInterrupt:  # as a result it would be swallowed, and the worker wait for more
+        os._exit(130)
 
 
 def attempt(run: RunConfig, wait: bool = True) -> Outcome:
@@ -155,10 +165,20 @@ def make_dense(run: RunConfig) -> None:
         train_dense(run)
 
 
-def _share_cores(jobs: int) -> None:
+def _begin_worker(jobs: int) -> None:
+    """Take a share of the cores; end with the sweep, however that ends."""
     import torch
 
     torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches all; the sweep's process says what to do
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _conclude(outcomes: dict[str, Outcome]) -> int:

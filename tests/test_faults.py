@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from benchmark.execution import carry_out, outcome_of
 from benchmark.options import run_config
 from benchmark.records import Record
 from benchmark.runner import Runner
+from tests.mirrored import wait_until
 
 SMALL = {"train.epochs": 2, "retrain.epochs": 1, "train_limit": 300, "wandb": "off", "device": "cpu"}
 TIMED = ("seconds", "images_per_second")
@@ -140,6 +142,30 @@ def test_two_sweeps_over_one_folder_share_the_work(tmp_path: Path) -> None:
         steps = [row["log_step"] for name in ("epochs.jsonl", "points.jsonl") for row in Record(folder).read_rows(name)]
         assert sorted(steps) == list(range(len(steps)))
     assert len(list((tmp_path / "results" / "dense").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "sent", [[signal.SIGINT, signal.SIGINT], [signal.SIGTERM], [signal.SIGKILL]], ids=["INT", "TERM", "KILL"]
+)
+def test_a_sweep_that_is_stopped_ends_with_all_its_workers(tmp_path: Path, sent: list[signal.Signals]) -> None:
+    """Ctrl-C, twice, reaches the workers too; the others only the sweep's own process."""
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text("method: grid\nparameters:\n  pruner: {values: [snip, random]}\n  train.epochs: {value: 100000}\n")
+    options = ["--wandb=off", "--device=cpu", f"--results={tmp_path}", "--jobs=2"]
+    command = [sys.executable, "-m", "benchmark", "sweep", str(sweep), *options]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_until(lambda: len(list(tmp_path.glob("runs/*/checkpoint.pt"))) == 2)
+    for number in sent:
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    _, said = process.communicate(timeout=60)  # ends when no worker holds the pipe any more
+    records = [Record(folder) for folder in (tmp_path / "runs").iterdir()]
+    assert [record.status["state"] for record in records] == ["interrupted"] * 2
+    assert all(record.load("checkpoint.pt") for record in records)
+    if sent != [signal.SIGKILL]:
+        assert process.returncode == 128 + sent[0]
+        assert said == "prunebench: stopped; the same command again goes on from here\n"
 
 
 def test_a_mask_that_empties_a_layer_is_measured_and_shown_as_collapsed(tmp_path: Path) -> None:
