@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmark import Batches, MaskedModel, Pruner, Scores
-from benchmark.signals import loss_gradients
+from benchmark.pruning import loss_gradients
 
 
 @dataclass(frozen=True, kw_only=True)

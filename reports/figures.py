@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmark.discovery import shipped_files
+from benchmark.config import shipped_files
 from reports.curves import REFERENCE, Row, Setting, curve
 from reports.statistics import estimate, interpolate
 

@@ -68,7 +68,7 @@ def fetch_records(source: str) -> list[RunRecord]:
 
     Raises UserError where W&B does not answer, or has no run of this suite there.
     """
-    from benchmark.wandb_reader import read_runs
+    from benchmark.tracking import read_runs
 
     runs = [_record(found["config.json"].get("name", "?"), found, []) for found in read_runs(source)]
     if not runs:

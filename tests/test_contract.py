@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmark.data import load_dataset, pruning_batches
-from benchmark.discovery import pruner_class, pruner_names
-from benchmark.masks import MaskedModel, check_masks, digest
-from benchmark.models import build_model
-from benchmark.plan import Prune
+from benchmark.config.discovery import pruner_class, pruner_names
+from benchmark.data.dataset import load_dataset, pruning_batches
+from benchmark.models.registry import build_model
+from benchmark.network.masked_model import MaskedModel, digest
+from benchmark.pruning.masks import check_masks
+from benchmark.pruning.plan import Prune
 
 DATA = load_dataset("digits", size=(1, 28, 28))
 

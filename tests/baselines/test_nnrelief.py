@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import timm
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.nnrelief import NNrelief
 from benchmark import RETRAIN, MaskedModel, Masks, Prune, Rewind, Train
 from benchmark.errors import UserError
-from benchmark.masks import check_masks, layers
 from benchmark.models.lenet import LeNet5, LeNet300100
-from tests.nnrelief_reference import Residual, residual_round, sequential_round
+from benchmark.network.masked_model import layers
+from benchmark.pruning.masks import check_masks
+from tests.baselines.nnrelief_reference import Residual, residual_round, sequential_round
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NORM = ("weight", "bias", "running_mean", "running_var")

@@ -12,8 +12,8 @@ from baselines.magnitude import Magnitude
 from baselines.random import Random
 from baselines.snip import SNIP
 from benchmark.errors import UserError
-from benchmark.masks import MaskedModel
-from benchmark.plan import RETRAIN, Prune, Rewind, Train
+from benchmark.network.masked_model import MaskedModel
+from benchmark.pruning.plan import RETRAIN, Prune, Rewind, Train
 
 
 def _two_weights() -> MaskedModel:

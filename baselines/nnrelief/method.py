@@ -1,0 +1,185 @@
+"""NNrelief: keep the connections that carry a unit's signal."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from baselines.nnrelief.importance import ConnectionSignals, Formula, Norm, largest_share
+from benchmark import RETRAIN, Batches, MaskedModel, Masks, Phase, Prune, Pruner, Rewind, Scores, Train
+from benchmark.errors import UserError
+from benchmark.network import SignalRecord, gates, layers, small_batches, unread_units
+
+Removed = dict[str, Tensor]  # by parameter or buffer: True where an entry is removed
+
+
+@dataclass(frozen=True, kw_only=True)
+class NNrelief(Pruner):
+    """Keep, for every unit, the fewest incoming connections that carry the share alpha of its signal.
+
+    A connection is one weight of a linear layer, a whole kernel of a convolution, or a bias; units that
+    never emit anything, and units that nothing reads any more, lose all theirs and their batch norm.
+    On residual additions, per channel, a summand whose magnitude is below (1 - alpha) / alpha of the
+    other's is removed. Convolutions are pruned first, by the signals of the network as it stands;
+    linear layers then by the signals of the network with pruned convolutions.
+
+    Score: the share that a connection has in the sum of its unit's signals (`ConnectionSignals`).
+    Source: Dekhovich, Tax, Sluiter and Bessa, "Neural network relief", Machine Learning 113, 2024,
+        arXiv:2109.10795; `formula="released"` is that of the authors' program, github adekhovich/NNrelief.
+    Differs: the program never applies the mask of the first convolution of a ResNet, and scores a
+        ResNet's later rounds as if its shortcuts were whole; here both are done. A unit with a single
+        connection keeps it (depthwise kernels, a first convolution of grey images): the rule would
+        remove every one of them.
+
+    Beyond the paper's networks, by the same principle. Grouped and depthwise convolutions: a filter
+    weighs the kernels of its own group. Linear layers at many places (tokens): the mean is over
+    examples and tokens. Additions: a convolution or linear layer, through its batch norm or not, is a
+    summand that can be removed where only the addition reads it, so projection shortcuts can, per
+    filter, and identity shortcuts without a gate cannot (attention's and the MLP's outputs compete with
+    the residual stream, which stays). Any activation function decides about silence; where none
+    follows (layer norm, attention), the output itself. Clean-up goes as far as operations are
+    understood, as channels.py has them. Refused, unless spared: layers whose inputs cannot be seen,
+    such as the output projection of `nn.MultiheadAttention`, and transposed convolutions.
+    """
+
+    alpha_conv: float = 0.9  # share of a filter's signal that is kept, in (0, 1]; the authors' program
+    alpha_fc: float = 0.95  # share of a neuron's signal that is kept, in (0, 1]; the authors' program
+    rounds: int = 5  # prune-and-retrain rounds; the authors' program (their README has 20, 6 and 10)
+    formula: Formula = "paper"
+    rewind: bool | None = None  # retrain from the initial weights; None: on LeNets only
+    norm: Norm | None = None  # of output maps; None: `sum` in the released formula without batch norm (LeNets)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sparsity is not None:
+            raise UserError(
+                f"pruner.sparsity must be None for nnrelief, got {self.sparsity:g}; "
+                "it has no target: lower pruner.alpha_conv and pruner.alpha_fc to prune more"
+            )
+        for name, alpha in (("alpha_conv", self.alpha_conv), ("alpha_fc", self.alpha_fc)):
+            if not 0 < alpha <= 1:
+                way = f"write {alpha / 100:g} for {alpha:g} %" if 1 < alpha <= 100 else "0.95 keeps 95 % of the signal"
+                raise UserError(f"pruner.{name} must be in (0, 1], got {alpha:g}; {way}")
+        if self.rounds < 1:
+            raise UserError(f"pruner.rounds must be at least 1, got {self.rounds}")
+
+    def for_model(self, model: str) -> Self:
+        lenet = model.startswith("lenet")
+        norm: Norm = "sum" if lenet and self.formula == "released" else "frobenius"
+        return replace(self, rewind=lenet if self.rewind is None else self.rewind, norm=self.norm or norm)
+
+    def plan(self, steps: int) -> list[Phase]:
+        rewind: list[Phase] = [Rewind(0)] if self.rewind else []
+        return [Train(0, steps), *(phase for _ in range(self.rounds) for phase in (Prune(None), *rewind, RETRAIN))]
+
+    def score(self, net: MaskedModel, batches: Batches) -> Scores:
+        module = copy.deepcopy(net.module).eval()
+        names = [name.removesuffix(".weight") for name in net.weights]
+        signals, _ = self._observe(module, names, batches)
+        scores = {}
+        for name, weight in net.weights.items():
+            signal = signals[name.removesuffix(".weight")]
+            shares = signal / signal.sum(1, keepdim=True).clamp(min=torch.finfo(signal.dtype).tiny)
+            scores[name] = _per_weight(shares[:, : weight.shape[1]], weight).clone()
+        return scores
+
+    def masks(self, net: MaskedModel, batches: Batches, prune: Prune) -> Masks:
+        pruned = MaskedModel(copy.deepcopy(net.module).eval(), net.spare)
+        pruned.masks = dict(net.masks)
+        shortcuts = gates(pruned.module)
+        prunable = {name: layer for name, layer in layers(pruned.module) if f"{name}.weight" in net.weights}
+        linear = [name for name, layer in prunable.items() if isinstance(layer, nn.Linear)]
+        convs = [name for name in prunable if name not in linear]
+        norms: dict[str, str] = {}
+        for names, alpha in ((convs + shortcuts, self.alpha_conv), (linear, self.alpha_fc)):
+            if names:
+                signals, record = self._observe(pruned.module, names, batches)
+                norms |= record.norms
+                _remove(pruned, _weak(pruned, signals, alpha))
+                _remove(pruned, _whole_units(pruned, _outweighed(record, alpha), norms={}))
+                _remove(pruned, _whole_units(pruned, _silent(record), norms))
+        unread = unread_units(pruned, batches[0][0][:1])
+        own = {name: units for name, units in unread.items() if name in prunable or name in shortcuts}
+        _remove(pruned, _whole_units(pruned, own, norms))
+        return pruned.masks
+
+    def _observe(self, module: nn.Module, names: list[str], batches: Batches) -> tuple[dict[str, Tensor], SignalRecord]:
+        """The importance of each layer's connections, (units, connections), and all else that was seen."""
+        normed = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
+        norm: Norm = "sum" if self.formula == "released" and not normed else "frobenius"
+        connections = ConnectionSignals(self.formula, self.norm or norm)
+        record = SignalRecord(module, names, connections.add)
+        for inputs, _ in small_batches(batches):
+            record.run(inputs)
+        shortcuts = gates(module)
+        scored = [name for name in names if name not in shortcuts]
+        unseen = [name for name in scored if name not in connections.names]
+        if unseen:
+            raise UserError(
+                "nnrelief cannot score layers that are not used, or not as a plain convolution or linear layer; "
+                f"leave them unpruned: --spare {' '.join(f'{name}.weight' for name in unseen)}"
+            )
+        return {name: connections.importance(name) for name in scored}, record
+
+
+def _weak(net: MaskedModel, signals: dict[str, Tensor], alpha: float) -> Removed:
+    """Connections that do not belong to the largest ones with the share `alpha` of their unit's signal."""
+    removed = {}
+    tensors = net.tensors()
+    for name, signal in signals.items():
+        weight = tensors[f"{name}.weight"]
+        weak = ~largest_share(signal, alpha)
+        removed[f"{name}.weight"] = _per_weight(weak[:, : weight.shape[1]], weight)
+        if weak.shape[1] > weight.shape[1] and f"{name}.bias" in tensors:  # some are computed from others
+            removed[f"{name}.bias"] = weak[:, -1]
+    return removed
+
+
+def _outweighed(record: SignalRecord, alpha: float) -> Removed:
+    """By layer or gate, the units whose part of an addition is below (1 - alpha) / alpha of the other part."""
+    removed: Removed = {}
+    for left, right in record.additions.values():
+        for (sources, own), (_, other) in ((left, right), (right, left)):
+            below = own.norm(dim=1) / other.norm(dim=1) < (1 - alpha) / alpha  # 0 / 0 is not
+            for source in sources:
+                removed[source] = removed[source] | below if source in removed else below
+    return removed
+
+
+def _silent(record: SignalRecord) -> Removed:
+    """By layer or gate, the units whose mean output is zero everywhere, wherever it is read."""
+    return {
+        source: torch.stack([(total == 0).all(1) for total in totals.values()]).all(0)
+        for source, totals in record.emitted.items()
+    }
+
+
+def _whole_units(net: MaskedModel, units: Removed, norms: dict[str, str]) -> Removed:
+    """All that belongs to these units of layers and gates: connections, bias, and batch norm as `norms` has it."""
+    tensors = net.tensors()
+    removed: Removed = {}
+    for source, gone in units.items():
+        if source in tensors:  # a gate
+            removed[source] = gone
+            continue
+        removed[f"{source}.weight"] = _per_weight(gone[:, None], tensors[f"{source}.weight"])
+        owned = [f"{source}.bias"]
+        if source in norms and gone.any():
+            owned += [f"{norms[source]}.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var")]
+        removed.update(dict.fromkeys((name for name in owned if name in tensors), gone))
+    return removed
+
+
+def _remove(net: MaskedModel, removed: Removed) -> None:
+    tensors = net.tensors()
+    kept = {name: net.masks.get(name, torch.ones_like(tensors[name], dtype=torch.bool)) for name in removed}
+    net.apply({name: mask & ~removed[name] for name, mask in kept.items()})
+
+
+def _per_weight(per_kernel: Tensor, weight: Tensor) -> Tensor:
+    """(out, in) spread over a kernel's taps: (out, in, ...)."""
+    return per_kernel.view(*per_kernel.shape, *[1] * (weight.dim() - 2)).expand_as(weight)

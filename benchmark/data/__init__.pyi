@@ -1,0 +1,12 @@
+from .dataset import (
+    Batch as Batch,
+    Batches as Batches,
+    Dataset as Dataset,
+    Split as Split,
+    evaluation_batches as evaluation_batches,
+    load_dataset as load_dataset,
+    pruning_batches as pruning_batches,
+    steps_per_epoch as steps_per_epoch,
+    train_batches as train_batches,
+)
+from .registry import NAMES as NAMES, dataset_info as dataset_info, describe as describe

@@ -1,0 +1,176 @@
+"""A dataset on the device: its splits, its batches, their augmentation; no per-sample Python."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmark.data.registry import dataset_info, fetch, stratified
+from benchmark.errors import UserError
+from benchmark.seeds import stream
+
+Batch = tuple[Tensor, Tensor]
+Batches = Sequence[Batch]
+Shape = tuple[int, int, int]
+CPU_ELEMENTS = 1 << 18  # numbers of network input evaluated together: 85 images of 3 x 32 x 32
+GPU_ELEMENTS = 1 << 25  # 222 images of 3 x 224 x 224
+PADDING = 4  # pixels on each side before the random crop: He et al. 2016, section 4.2
+
+
+@dataclass(frozen=True)
+class Split:
+    """uint8 images (n, channels, height, width) and int64 labels (n,), on the device."""
+
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits and how their images become inputs: (pixel / 255 - mean) / std, by channel."""
+
+    name: str
+    classes: int
+    shape: Shape
+    train: Split
+    validation: Split
+    test: Split
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augment: bool
+    verified: bool
+    digests: dict[str, str]
+
+
+def load_dataset(
+    name: str,
+    data_dir: Path | None = None,
+    *,
+    size: Shape | None = None,
+    train_limit: int | None = None,
+    allow_unverified: bool = False,
+    device: torch.device | str = "cpu",
+) -> Dataset:
+    """The dataset on `device`, its images resized once to `size`, (channels, height, width).
+
+    A stratified tenth of the training set, always the same, is validation; `train_limit` keeps a
+    stratified part of the rest.
+
+    Raises UserError for missing or damaged files, and for a `train_limit` that cannot be had.
+    """
+    info = dataset_info(name)
+    raw = fetch(name, data_dir, allow_unverified=allow_unverified)
+    validation = stratified(raw.train_labels, len(raw.train_labels) // 10, seed=1)
+    train = np.setdiff1d(np.arange(len(raw.train_labels)), validation)
+    if train_limit is not None:
+        if not raw.classes <= train_limit <= len(train):
+            raise UserError(f"train_limit must be in [{raw.classes}, {len(train)}] for {name}, got {train_limit}")
+        train = train[stratified(raw.train_labels[train], train_limit, seed=2)]
+    shape = size or info.shape
+
+    def split(images: np.ndarray, labels: np.ndarray) -> Split:
+        resized = resize(torch.tensor(images), shape)
+        return Split(resized.to(device), torch.from_numpy(np.ascontiguousarray(labels)).to(device))
+
+    mean, std = (values * (shape[0] // info.shape[0]) for values in (info.mean, info.std))
+    return Dataset(
+        name, raw.classes, shape,
+        split(raw.train_images[train], raw.train_labels[train]),
+        split(raw.train_images[validation], raw.train_labels[validation]),
+        split(raw.test_images, raw.test_labels),
+        mean, std, info.augment, raw.verified, raw.digests,
+    )  # fmt: skip
+
+
+def resize(images: Tensor, shape: Shape) -> Tensor:
+    """uint8 images with the channels, height and width of `shape`: bilinear, grey repeated to colour.
+
+    Raises UserError where colour images would have to become grey.
+    """
+    if images.shape[1] == 1 and shape[0] == 3:
+        images = images.expand(-1, 3, -1, -1)
+    elif images.shape[1] != shape[0]:
+        raise UserError(f"this network takes {shape[0]}-channel images and the dataset has {images.shape[1]} channels")
+    if images.shape[2:] != shape[1:]:
+        floats = nn.functional.interpolate(images.float(), shape[1:], mode="bilinear", antialias=True)
+        images = floats.round_().clamp_(0, 255).to(torch.uint8)
+    return images.contiguous()
+
+
+def normaliser(data: Dataset) -> Callable[[Tensor], Tensor]:
+    """A function from uint8 images to float inputs."""
+    device = data.train.images.device
+    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) * 255 for values in (data.mean, data.std))
+    return lambda images: images.float().sub_(mean).div_(std)
+
+
+def steps_per_epoch(data: Dataset, batch_size: int) -> int:
+    """Whole batches in an epoch; raises UserError where there is not one."""
+    examples = len(data.train.labels)
+    if batch_size > examples:
+        raise UserError(f"train.batch_size must be at most the {examples} training examples, got {batch_size}")
+    return examples // batch_size
+
+
+def train_batches(
+    data: Dataset, seed: int, epoch: int, batch_size: int, start: int = 0, stop: int | None = None
+) -> Iterator[Batch]:
+    """The batches of steps `start` to `stop` of an epoch, shuffled and augmented.
+
+    Order and augmentation are drawn for the whole epoch, so any window is a part of the same epoch;
+    an incomplete last batch is dropped.
+    """
+    images, labels = data.train.images, data.train.labels
+    device = images.device
+    steps = steps_per_epoch(data, batch_size)
+    order = torch.randperm(len(labels), generator=stream(seed, "data", epoch)).to(device)
+    crops = _draw_crops(len(labels), stream(seed, "augmentation", epoch)).to(device) if data.augment else None
+    padded = nn.functional.pad(images, (PADDING,) * 4) if crops is not None else images
+    normalise = normaliser(data)
+    for step in range(start, steps if stop is None else stop):
+        window = slice(step * batch_size, (step + 1) * batch_size)
+        chosen = order[window]
+        if crops is None:
+            batch = images.index_select(0, chosen)  # on a CPU much faster than images[chosen]
+        else:
+            batch = crop_and_flip(padded, chosen, crops[window], images.shape[2], images.shape[3])
+        yield normalise(batch), labels[chosen]
+
+
+def crop_and_flip(padded: Tensor, chosen: Tensor, crops: Tensor, height: int, width: int) -> Tensor:
+    """Crops of `padded[chosen]`; a row of `crops` is (top, left, whether to flip left and right)."""
+    rows = crops[:, 0, None] + torch.arange(height, device=crops.device)  # (n, height)
+    columns = torch.arange(width, device=crops.device).expand(len(crops), -1)
+    columns = crops[:, 1, None] + torch.where(crops[:, 2, None] == 1, width - 1 - columns, columns)  # (n, width)
+    channels = torch.arange(padded.shape[1], device=crops.device)
+    return padded[
+        chosen[:, None, None, None], channels[:, None, None], rows[:, None, :, None], columns[:, None, None, :]
+    ]
+
+
+def pruning_batches(data: Dataset, seed: int, index: int, examples: int, batch_size: int = 250) -> list[Batch]:
+    """`examples` training images (all, if there are fewer) for pruning number `index`, not augmented."""
+    images, labels = data.train.images, data.train.labels
+    order = torch.randperm(len(labels), generator=stream(seed, "pruning", index))[:examples].to(images.device)
+    normalise = normaliser(data)
+    return [(normalise(images[chosen]), labels[chosen]) for chosen in order.split(batch_size)]
+
+
+def evaluation_batches(data: Dataset, split: Split) -> Iterator[Batch]:
+    """All of a split, in order, in batches that the device is fast with: on a CPU, what its cache holds."""
+    together = CPU_ELEMENTS if split.images.device.type == "cpu" else GPU_ELEMENTS
+    size = max(1, min(1000, together // math.prod(data.shape)))
+    normalise = normaliser(data)
+    for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True):
+        yield normalise(images), labels
+
+
+def _draw_crops(examples: int, generator: torch.Generator) -> Tensor:
+    top_left = torch.randint(2 * PADDING + 1, (examples, 2), generator=generator)
+    return torch.cat([top_left, torch.randint(2, (examples, 1), generator=generator)], dim=1)

@@ -1,0 +1,5 @@
+"""What is measured of a network: accuracy, size, FLOPs, activity."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

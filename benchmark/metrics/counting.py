@@ -1,0 +1,106 @@
+"""How small a network is by its masks: sparsity, compression, storage and FLOPs. Masks count, values never do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmark.metrics.flops import FlopCount, effective_flops
+from benchmark.network import MaskedModel, layers
+
+VALUE_BYTES = 4  # float32
+INDEX_BYTES = 4  # int32, as sparse kernels take them
+
+
+def count(net: MaskedModel, flops: FlopCount, structural: FlopCount) -> dict[str, Any]:
+    """All fields of a measured point that follow from masks and FLOPs, under the names of the records.
+
+    `flops` is the count of the unpruned network, `structural` that without its dead units. A ratio to
+    nothing is None. Buffers, such as running means, are no parameters, masked or not.
+    """
+    sizes = _sizes(net)
+    weights = [sizes[name] for name in _layer_parameters(net.module) if name in sizes]
+    rows = [
+        {"name": name, "kept": kept, "total": total, "flops_dense": flops.layers.get(name, 0)}
+        for name, _ in layers(net.module)
+        for kept, total in [sizes[f"{name}.weight"]]
+    ]
+    effective = masked_flops(net, flops)
+    stored, stored_as = sparse_bytes(net)
+    kept, total = _sums(list(sizes.values()))
+    return {
+        "sparsity_prunable": sparsity(net),
+        "compression_params": _ratio(total, kept),
+        "compression_weights": _ratio(*reversed(_sums(weights))),
+        "params_total": total,
+        "params_kept": kept,
+        "flops_dense": flops.total,
+        "flops_effective": effective,
+        "speedup_theoretical": _ratio(flops.total, effective),
+        "flops_structural": structural.total,
+        "speedup_structural": _ratio(flops.total, structural.total),
+        "bytes_dense": VALUE_BYTES * total,
+        "bytes_sparse": stored,
+        "bytes_sparse_format": stored_as,
+        "collapsed": any(row["kept"] == 0 for row in rows),
+        "layers": rows,
+        "flops_unsupported": dict(flops.unsupported),
+        "structural_note": structural.note,
+    }
+
+
+def sparsity(net: MaskedModel) -> float:
+    """The masked-out share of the prunable weights."""
+    sizes = _sizes(net)
+    kept, total = _sums([sizes[name] for name in net.weights if name in sizes])
+    return 1 - kept / total
+
+
+def masked_flops(net: MaskedModel, flops: FlopCount) -> float:
+    """FLOPs per example where each conv and linear layer does its share of `flops` that its mask keeps."""
+    sizes = _sizes(net)
+    densities = {name: kept / total for name, _ in layers(net.module) for kept, total in [sizes[f"{name}.weight"]]}
+    return effective_flops(flops, densities)
+
+
+def sparse_bytes(net: MaskedModel) -> tuple[int, str]:
+    """The smaller of the network's two sparse sizes in bytes, and its name: `bitmap` or `csr`.
+
+    Parameters are float32. As a bitmap, a tensor is a bit for each entry and the kept values; as CSR,
+    seen as a matrix (out, rest) or one row, it is the kept values, a 32-bit column index for each, and
+    32-bit row pointers. A tensor that this would not make smaller, or without a mask, is stored densely.
+    """
+    sizes = {"bitmap": 0, "csr": 0}
+    parameters = dict(net.module.named_parameters())
+    for name, (kept, total) in _sizes(net).items():
+        rows = parameters[name].shape[0] if parameters[name].dim() > 1 else 1
+        dense = VALUE_BYTES * total
+        sizes["bitmap"] += min(dense, VALUE_BYTES * kept + (total + 7) // 8)
+        sizes["csr"] += min(dense, (VALUE_BYTES + INDEX_BYTES) * kept + INDEX_BYTES * (rows + 1))
+    smaller = min(sizes, key=lambda form: sizes[form])
+    return sizes[smaller], smaller
+
+
+def _sizes(net: MaskedModel) -> dict[str, tuple[int, int]]:
+    """How many entries of each parameter are kept, and how many it has."""
+    sizes = {name: p.numel() for name, p in net.module.named_parameters()}
+    masked = [name for name in sizes if name in net.masks]
+    kept = dict(sizes)
+    if masked:  # one transfer from the device for all of them
+        kept.update(zip(masked, torch.stack([net.masks[name].sum() for name in masked]).tolist(), strict=True))
+    return {name: (kept[name], size) for name, size in sizes.items()}
+
+
+def _layer_parameters(module: nn.Module) -> list[str]:
+    """The names of the weights and biases of conv and linear layers."""
+    return [f"{name}.{leaf}" for name, layer in layers(module) for leaf in ("weight", "bias") if hasattr(layer, leaf)]
+
+
+def _sums(sizes: list[tuple[int, int]]) -> tuple[int, int]:
+    return sum(kept for kept, _ in sizes), sum(total for _, total in sizes)
+
+
+def _ratio(before: float, after: float) -> float | None:
+    return before / after if after else None

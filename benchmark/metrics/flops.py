@@ -1,0 +1,114 @@
+"""FLOPs per example, as fvcore counts them: one multiply-add is one FLOP. The only module that uses fvcore.
+
+fvcore counts convolutions, linear layers, matrix products and normalisations. Activations, additions
+and the products inside a fused attention count nothing; `unsupported` lists them. What fvcore books
+under another module, because that uses a layer's weight itself, is booked under the layer here.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.network import LayerCall, MaskedModel, SignalRecord, layers, shrink_noted, without_fast_path
+
+OPERATORS = ("conv", "linear")  # fvcore's names of what conv and linear layers do
+COUNTS_KEPT = 256
+
+
+@dataclass(frozen=True)
+class FlopCount:
+    """FLOPs per example: in all, and of each conv and linear layer by name.
+
+    `unsupported` counts the calls of each operator that fvcore counts as nothing; `note` says what
+    the reader should know of the network that was counted.
+    """
+
+    total: int
+    layers: Mapping[str, int]
+    unsupported: Mapping[str, int] = field(default_factory=dict)
+    note: str = ""
+
+
+_COUNTS: dict[Hashable, FlopCount] = {}  # by architecture and input shape
+
+
+def dense_flops(module: nn.Module, shape: tuple[int, ...], note: str = "") -> FlopCount:
+    """The count of `module` for one input of `shape` (C, H, W), in evaluation mode, whatever its masks.
+
+    Works on a copy on the CPU: mode, buffers and hooks of `module` stay as they are. An architecture
+    that has been counted before is not counted again.
+    """
+    module = getattr(module, "_orig_mod", module)  # a compiled model's own
+    key = (_architecture(module), shape)
+    if key not in _COUNTS:
+        if len(_COUNTS) >= COUNTS_KEPT:
+            _COUNTS.clear()
+        _COUNTS[key] = _count(module, shape)
+    return replace(_COUNTS[key], note=note)
+
+
+def _count(module: nn.Module, shape: tuple[int, ...]) -> FlopCount:
+    module = copy.deepcopy(module).cpu().eval()
+    dtype = next((p.dtype for p in module.parameters()), torch.float32)
+    logger = logging.getLogger("fvcore.nn.jit_analysis")
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        with torch.no_grad(), without_fast_path(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from fvcore.nn import FlopCountAnalysis  # here: its import itself warns
+
+            found = FlopCountAnalysis(module, torch.zeros(1, *shape, dtype=dtype))
+            counts = found.by_module_and_operator()
+            total, unsupported = int(found.total()), dict(found.unsupported_ops())
+    finally:
+        logger.disabled = disabled
+    by_layer = {name: int(sum(counts[name][op] for op in OPERATORS)) for name, _ in layers(module)}
+    if uncalled := [name for name, count in by_layer.items() if not count]:
+        by_layer |= _used_as_functions(module, uncalled, torch.zeros(1, *shape, dtype=dtype))
+    return FlopCount(total, by_layer, unsupported)
+
+
+def _used_as_functions(module: nn.Module, names: list[str], inputs: Tensor) -> dict[str, int]:
+    """FLOPs of layers whose weights another module uses, such as a `MultiheadAttention`: fvcore books them there."""
+    found = dict.fromkeys(names, 0)
+
+    def count(call: LayerCall, given: Tensor) -> None:
+        places = call.positions if call.stride else given.numel() // call.weight.shape[1]
+        found[call.name] += places * call.weight.numel()
+
+    with without_fast_path():
+        SignalRecord(module, names, count).run(inputs)
+    return found
+
+
+def _architecture(module: nn.Module) -> Hashable:
+    """All that a count can depend on: classes, shapes, and plain attributes such as strides."""
+    plain = (bool, int, float, str, tuple, list, type(None))
+    return tuple(
+        (
+            name,
+            type(part),
+            tuple((k, tuple(t.shape)) for k, t in {**part._parameters, **part._buffers}.items() if t is not None),
+            tuple((k, repr(v)) for k, v in vars(part).items() if isinstance(v, plain) and k != "training"),
+        )
+        for name, part in module.named_modules()
+    )
+
+
+def effective_flops(count: FlopCount, densities: Mapping[str, float]) -> float:
+    """The count with each conv and linear layer's part times the density of its mask; the rest is dense."""
+    sparse = sum(flops * (1 - densities.get(name, 1.0)) for name, flops in count.layers.items())
+    return count.total - sparse
+
+
+def structural_flops(net: MaskedModel, shape: tuple[int, ...]) -> FlopCount:
+    """fvcore's count of the network without its dead units."""
+    found = shrink_noted(net, shape)
+    return dense_flops(found.module, shape, note=found.note)

@@ -1,0 +1,53 @@
+"""What is measured of a network at a point of a run: accuracy, size, FLOPs, firing patterns, digests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import safetensors.torch
+
+from benchmark.data import Dataset, Split, evaluation_batches
+from benchmark.metrics.accuracy import Autocast, evaluate
+from benchmark.metrics.counting import count
+from benchmark.metrics.firing import firing_patterns
+from benchmark.metrics.flops import FlopCount, structural_flops
+from benchmark.network import MaskedModel, digest
+from benchmark.records import Row, write_atomically
+
+FIRING_EXAMPLES = 1000  # of the validation split, evenly spaced, at least; at most twice as many
+
+
+def measure(net: MaskedModel, data: Dataset, flops: FlopCount, autocast: Autocast, firing_file: Path) -> Row:
+    """The fields of a measured point that depend on the network alone, under the names of the records.
+
+    Test data are read here, once. How often each unit fires for each class goes into `firing_file`.
+    """
+    return {
+        **evaluate_split(net, data, "test", autocast),
+        **prefixed("val_", evaluate_split(net, data, "validation", autocast)),
+        **count(net, flops, structural_flops(net, data.shape)),
+        "firing": _firing(net, data, firing_file),
+        "weights_sha256": digest(net.module.state_dict()),
+        "masks_sha256": digest(net.masks),
+    }
+
+
+def evaluate_split(net: MaskedModel, data: Dataset, split: str, autocast: Autocast) -> Row:
+    """Accuracy and loss on `train`, `validation` or `test`, never augmented."""
+    return dict(evaluate(net.module, evaluation_batches(data, getattr(data, split)), data.classes, autocast))
+
+
+def prefixed(prefix: str, row: Row) -> Row:
+    """Its accuracy and loss, under names that begin with `prefix`."""
+    return {prefix + name: row[name] for name in ("top1", "top5", "loss") if name in row}
+
+
+def _firing(net: MaskedModel, data: Dataset, file: Path) -> list[Row]:
+    """The firing of each layer; by class and unit it is written as float16 to `file`."""
+    images, labels = data.validation.images, data.validation.labels
+    every = max(1, len(labels) // FIRING_EXAMPLES)
+    batches = list(evaluation_batches(data, Split(images[::every], labels[::every])))
+    patterns = firing_patterns(net, batches, data.classes)
+    rates = {name: pattern.rates.half() for name, pattern in patterns.items()}
+    write_atomically(file, lambda part: part.write(safetensors.torch.save(rates)))
+    return [pattern.row(name) for name, pattern in patterns.items()]

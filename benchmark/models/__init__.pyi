@@ -1,0 +1,2 @@
+from .registry import NAMES as NAMES, build_model as build_model, input_shape as input_shape
+from .resnet import OptionA as OptionA

@@ -1,0 +1,11 @@
+from .graph import unread_units as unread_units
+from .masked_model import MaskedModel as MaskedModel, Masks as Masks, digest as digest, layers as layers
+from .removal import masked_copy as masked_copy, shrink_noted as shrink_noted
+from .signals import (
+    LayerCall as LayerCall,
+    SignalRecord as SignalRecord,
+    Trail as Trail,
+    gates as gates,
+    small_batches as small_batches,
+)
+from .tracing import without_fast_path as without_fast_path

@@ -1,0 +1,80 @@
+"""A network with its masks: which parameters it still has."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.errors import UserError
+
+Masks = dict[str, Tensor]
+
+LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
+
+
+class MaskedModel:
+    """A network and its masks; hooks of a Pruner read it and never write it.
+
+    `masks` has a bool tensor (True = kept) for every prunable weight, all conv and linear weights
+    but those whose names match a pattern of `spare`, and for whatever else a method has removed.
+    Masked entries of the module's parameters (and buffers, such as a shortcut's gate) are exactly 0.
+    """
+
+    def __init__(self, module: nn.Module, spare: Iterable[str] = ()) -> None:
+        self.module = module
+        self.spare = tuple(spare)
+        names = [n for n, _ in layers(module)]
+        for pattern in self.spare:
+            if not any(fnmatchcase(f"{n}.weight", pattern) for n in names):
+                raise UserError(
+                    f"spare: no weight is called '{pattern}'; weights: {', '.join(f'{n}.weight' for n in names)}"
+                )
+        self.masks: Masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in self.weights.items()}
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The prunable weights by name, in definition order, detached."""
+        return {
+            f"{name}.weight": layer.weight.detach()
+            for name, layer in layers(self.module)
+            if not any(fnmatchcase(f"{name}.weight", pattern) for pattern in self.spare)
+        }
+
+    def tensor(self, name: str) -> Tensor:
+        """The parameter or buffer that a mask's name stands for."""
+        return self.tensors()[name]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All parameters and buffers by name."""
+        return {**dict(self.module.named_buffers()), **dict(self.module.named_parameters())}
+
+    def kept(self, name: str) -> int:
+        """How many entries of the parameter `name` are kept."""
+        mask = self.masks.get(name)
+        return self.tensor(name).numel() if mask is None else int(mask.sum())
+
+    @torch.no_grad()
+    def apply(self, masks: Mapping[str, Tensor] | None = None) -> None:
+        """Take over `masks` (all names, or some) and set what they remove to exactly zero."""
+        self.masks.update(masks or {})
+        tensors = self.tensors()
+        for name, mask in self.masks.items():
+            tensors[name].masked_fill_(~mask, 0)
+
+
+def layers(module: nn.Module) -> list[tuple[str, nn.Linear | nn.modules.conv._ConvNd]]:
+    """Conv and linear layers by name, in definition order."""
+    return [(name, m) for name, m in module.named_modules() if isinstance(m, LAYERS)]
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """The sha256 of named tensors: names, shapes and bytes."""
+    found = hashlib.sha256()
+    for name, tensor in tensors.items():
+        found.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

@@ -1,0 +1,261 @@
+"""What a score looks at: gradients, what layers receive, and what their units emit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from benchmark.data import Batches
+from benchmark.network.masked_model import layers
+
+GATE = "gate"  # the buffer, one number for each channel, by which a shortcut can be masked
+CHUNK_ELEMENTS = 1 << 19  # of network input looked at together: 170 images of 3 x 32 x 32
+
+ADDITIONS = {"add", "iadd"}
+CARRIERS = {"dropout", "dropout1d", "dropout2d", "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"}
+ACTIVATIONS = {
+    *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus"),
+    *("sigmoid", "hardsigmoid", "hardswish", "tanh", "hardtanh", "threshold", "clamp", "clamp_min", "softsign"),
+}
+
+
+def gates(module: nn.Module) -> list[str]:
+    """The names of the buffers by which shortcuts can be masked."""
+    return [name for name, _ in module.named_buffers() if name.rpartition(".")[2] == GATE]
+
+
+def small_batches(batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
+    """`batches` in pieces small enough for all that is measured on them."""
+    for inputs, labels in batches:
+        size = max(1, CHUNK_ELEMENTS // inputs[0].numel())
+        yield from zip(inputs.split(size), labels.split(size), strict=True)
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """One use of a conv or linear layer (`name`): its parameters and geometry."""
+
+    name: str
+    weight: Tensor
+    bias: Tensor | None
+    positions: int = 1  # output height x width
+    stride: tuple[int, ...] = ()  # as the following: one number a spatial dimension, none for a linear layer
+    padding: tuple[tuple[int, int], ...] = ()  # before and after
+    dilation: tuple[int, ...] = ()
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class Trail:
+    """Whose units' signals a tensor carries that have met no activation function yet.
+
+    `sources` are names of layers and of gates; `dim` is the dimension of the units. A `fresh` trail
+    has one source, straight or through its batch norm, that nothing else has read.
+    """
+
+    sources: tuple[str, ...]
+    dim: int
+    fresh: bool = True
+
+
+def _ignore(what: Any, value: Tensor) -> None:
+    pass
+
+
+class SignalRecord(TorchFunctionMode):
+    """What the units of some layers and gates (`names`) do on the inputs that `run` is given.
+
+    Every use of one of the layers is shown to `on_call`, with its inputs, and what its units give on to
+    `on_emit`, example by example. Kept are, summed over all examples:
+
+    - `emitted`: by layer or gate, what its units give on, (units, positions), at every place where it
+      is read: after batch norm, additions and the activation function, or as it is where there is none.
+    - `additions`: pairs of what is added up, each as (sources that could be removed on their own,
+      magnitudes (units, positions)).
+    - `norms`: by layer, the batch norm that reads its output.
+
+    It follows function calls, not modules, so that it does not matter how a forward is written.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        names: Collection[str],
+        on_call: Callable[[LayerCall, Tensor], None] = _ignore,
+        on_emit: Callable[[Trail, Tensor], None] = _ignore,
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.emitted: dict[str, dict[int, Tensor]] = {}
+        self.additions: dict[int, tuple[tuple[tuple[str, ...], Tensor], ...]] = {}
+        self.norms: dict[str, str] = {}
+        self._on_call, self._on_emit = on_call, on_emit
+        self._layers = {id(layer.weight): name for name, layer in layers(module) if name in names}
+        self._gated = {module.get_submodule(n.rpartition(".")[0]): n for n in gates(module) if n in names}
+        self._owners = {id(t): n.rpartition(".")[0] for n, t in [*module.named_parameters(), *module.named_buffers()]}
+        self._trails = WeakTensorKeyDictionary()
+        self._events = 0  # in this pass; the same event has the same number in every pass
+
+    @torch.no_grad()
+    def run(self, inputs: Tensor) -> None:
+        """Pass `inputs` through the module, which is to be in evaluation mode."""
+        self._events = 0
+        handles = [part.register_forward_hook(self._leave_gate) for part in self._gated]
+        try:
+            with self:
+                outputs = self.module(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        self._read(_tensors(outputs))
+        self._trails.clear()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if (bind := BINDERS.get(func)) is not None:
+            return self._call(func, *bind(*args, **kwargs), args, kwargs)
+        trailing = [t for t in _tensors((args, kwargs)) if t in self._trails]
+        if func is F.multi_head_attention_forward:
+            self._read(trailing)
+            return self._attend(*args, **kwargs)
+        if not trailing:
+            return func(*args, **kwargs)
+        name = getattr(func, "__name__", "").strip("_")
+        if name in ADDITIONS and len(args) == 2 and not kwargs:
+            trail = self._add(*args)
+            return self._carry(func(*args), trail)
+        trail = self._trails[trailing[0]]
+        if name in ACTIVATIONS:
+            out = func(*args, **kwargs)
+            self._emit(trail, out)
+            return self._carry(out, None)
+        if name == "batch_norm":
+            self._name_norm(trail, args, kwargs)
+        if name == "batch_norm" or name in CARRIERS:
+            return self._carry(func(*args, **kwargs), trail)
+        out = func(*args, **kwargs)
+        if _tensors(out):  # not a mere question for a shape
+            self._read(trailing)
+        return out
+
+    def _call(self, func: Any, inputs: Tensor, use: dict[str, Any], args: Any, kwargs: Any) -> Tensor:
+        self._read([inputs])
+        out = func(*args, **kwargs)
+        name = self._layers.get(id(use["weight"]))
+        if name is not None:
+            dim = 1 if "stride" in use else -1
+            self._on_call(LayerCall(name, positions=out[0, 0].numel() if dim == 1 else 1, **use), inputs)
+            self._carry(out, Trail((name,), dim))
+        return out
+
+    def _attend(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+        """`MultiheadAttention` without its output projection, then that as the linear layer it is."""
+        attention = F.multi_head_attention_forward
+        given = signature(attention).bind(*args, **kwargs).arguments
+        weight, bias = given["out_proj_weight"], given["out_proj_bias"]
+        nothing = {"out_proj_weight": torch.eye(len(weight)).to(weight), "out_proj_bias": None}
+        attended, shares = attention(**given | nothing)
+        attended = attended.transpose(0, 1) if attended.dim() == 3 else attended  # the examples are to come first
+        out = self._call(F.linear, attended, {"weight": weight, "bias": bias}, (attended, weight, bias), {})
+        self._read([out])
+        return out.transpose(0, 1) if out.dim() == 3 else out, shares
+
+    def _add(self, left: Any, right: Any) -> Trail:
+        """Measure two summands, before one is overwritten; the trail of their sum."""
+        trails = [self._trails.get(t) if isinstance(t, Tensor) else None for t in (left, right)]
+        known = [t for t in trails if t is not None]
+        sources = tuple(dict.fromkeys(s for t in known for s in t.sources))
+        removable = [t.sources if t is not None and t.fresh else () for t in trails]
+        dim = known[0].dim
+        if any(removable) and isinstance(left, Tensor) and isinstance(right, Tensor) and left.shape == right.shape:
+            sums = [_by_unit(t.abs().sum(0), dim) for t in (left, right)]
+            earlier = self.additions.get(self._events)
+            if earlier is not None:
+                sums = [e[1] + s for e, s in zip(earlier, sums, strict=True)]
+            self.additions[self._events] = tuple(zip(removable, sums, strict=True))
+            self._events += 1
+        return Trail(sources, dim, fresh=False)
+
+    def _read(self, tensors: list[Tensor]) -> None:
+        """These are read as they are: no activation function."""
+        for tensor in tensors:
+            trail = self._trails.get(tensor)
+            if trail is not None:
+                self._emit(trail, tensor)
+                self._trails[tensor] = Trail(trail.sources, trail.dim, fresh=False)
+
+    def _emit(self, trail: Trail, value: Tensor) -> None:
+        self._on_emit(trail, value)
+        emitted = _by_unit(value.sum(0), trail.dim)
+        for source in trail.sources:
+            events = self.emitted.setdefault(source, {})
+            events[self._events] = emitted + events[self._events] if self._events in events else emitted
+        self._events += 1
+
+    def _name_norm(self, trail: Trail, args: Any, kwargs: Any) -> None:
+        owners = [self._owners[id(t)] for t in _tensors((args, kwargs)) if id(t) in self._owners]
+        if owners and trail.fresh:
+            self.norms.setdefault(trail.sources[0], owners[0])
+
+    def _carry(self, out: Tensor, trail: Trail | None) -> Tensor:
+        if trail is not None:
+            self._trails[out] = trail
+        else:
+            self._trails.pop(out, None)
+        return out
+
+    def _leave_gate(self, part: nn.Module, args: Any, out: Tensor) -> None:
+        self._trails[out] = Trail((self._gated[part],), dim=1)
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, dict[str, Any]]:
+    return input, {"weight": weight, "bias": bias}
+
+
+def _conv(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int, ...] = 1,
+    padding: int | str | tuple[int, ...] = 0,
+    dilation: int | tuple[int, ...] = 1,
+    groups: int = 1,
+) -> tuple[Tensor, dict[str, Any]]:
+    dims = weight.dim() - 2
+    spread = _each(dilation, dims)
+    if padding == "same":
+        totals = [d * (k - 1) for d, k in zip(spread, weight.shape[2:], strict=True)]
+        pads = tuple((t // 2, t - t // 2) for t in totals)
+    else:
+        pads = tuple((p, p) for p in _each(0 if isinstance(padding, str) else padding, dims))
+    geometry = {"stride": _each(stride, dims), "padding": pads, "dilation": spread, "groups": groups}
+    return input, {"weight": weight, "bias": bias, **geometry}
+
+
+BINDERS: dict[Any, Callable[..., tuple[Tensor, dict[str, Any]]]] = {
+    F.linear: _linear,
+    **dict.fromkeys((F.conv1d, F.conv2d, F.conv3d), _conv),
+}
+
+
+def _each(value: int | tuple[int, ...], dims: int) -> tuple[int, ...]:
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * dims if len(values) == 1 else values
+
+
+def _by_unit(values: Tensor, dim: int) -> Tensor:
+    """Without the examples' dimension: (units, positions)."""
+    return values.flatten(0, -2).T if dim == -1 and values.dim() > 1 else values.reshape(len(values), -1)
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]

@@ -1,0 +1,5 @@
+"""The folder of a run, and the files in it."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

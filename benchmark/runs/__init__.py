@@ -1,0 +1,5 @@
+"""One run from start to end, its progress, its export."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -1,0 +1,8 @@
+from .execution import (
+    Outcome as Outcome,
+    carry_out as carry_out,
+    interruptible as interruptible,
+    outcome_of as outcome_of,
+    train_dense as train_dense,
+)
+from .export import export_run as export_run

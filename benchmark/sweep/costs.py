@@ -1,0 +1,56 @@
+"""What a run will cost, from its configuration alone: nothing is loaded, built on a GPU or trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from benchmark.config import RunConfig
+from benchmark.data import dataset_info
+from benchmark.pruning import Train, epochs_of
+from benchmark.training import BACKWARD
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Training epochs, and the training FLOPs of the unpruned network: an upper bound."""
+
+    epochs: float
+    train_flops: float
+
+
+def training_examples(config: RunConfig) -> int:
+    """Examples in the training split: the published training set less validation, or `train_limit`."""
+    info = dataset_info(config.settings.dataset)
+    return config.settings.train_limit or info.train - info.validation
+
+
+def starts_dense(config: RunConfig) -> bool:
+    """Whether the run begins with the dense training that methods share."""
+    return config.pruner.plan(_steps(config))[:1] == [Train(0, _steps(config))]
+
+
+def cost_of(config: RunConfig, dense_is_paid: bool = False) -> Cost:
+    """The cost of a run; without its dense training where another run pays for that."""
+    s = config.settings
+    plan = config.pruner.plan(_steps(config))
+    if dense_is_paid and starts_dense(config):
+        plan = plan[1:]
+    epochs = epochs_of(plan, _steps(config) // s.train.epochs, s.train.epochs, s.retrain.epochs)
+    flops = _flops(s.model, s.dataset, s.image_size, s.shortcut, s.stem)
+    return Cost(epochs, BACKWARD * flops * epochs * training_examples(config))
+
+
+def _steps(config: RunConfig) -> int:
+    train = config.settings.train
+    return train.epochs * max(1, training_examples(config) // train.batch_size)
+
+
+@cache
+def _flops(model: str, dataset: str, image_size: int | None, shortcut: str, stem: str) -> int:
+    from benchmark.metrics import dense_flops
+    from benchmark.models import build_model, input_shape
+
+    info = dataset_info(dataset)
+    shape = input_shape(model, info.shape, image_size)
+    return dense_flops(build_model(model, info.classes, 0, shape=shape, shortcut=shortcut, stem=stem), shape).total

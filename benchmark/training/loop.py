@@ -1,0 +1,84 @@
+"""The optimiser, its learning rate, and training and evaluating over batches."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.config import Recipe
+from benchmark.data import Batch
+from benchmark.errors import Diverged
+from benchmark.metrics import Autocast
+from benchmark.network import MaskedModel
+
+
+def make_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser over all parameters, in PyTorch's fused form where the device has one."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    fused = parameters[0].device.type in ("cpu", "cuda", "mps")
+    common: dict[str, Any] = {"lr": recipe.rate, "weight_decay": recipe.weight_decay, "fused": fused}
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(parameters, momentum=recipe.momentum, **common)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer](parameters, **common)
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The learning rate of `step` (0-based) in a schedule of `steps`."""
+    passed = sum(step >= round(fraction * steps) for fraction in recipe.decay_at)
+    return recipe.rate * recipe.decay_factor**passed
+
+
+def train_steps(
+    net: MaskedModel,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Batch],
+    rates: Iterable[float],
+    autocast: Autocast = contextlib.nullcontext,
+) -> Tensor:
+    """Take one step for each of `rates`; the losses, (steps,).
+
+    A masked weight starts at zero, gets a zero gradient and so stays exactly zero, in the
+    optimiser's state too, whatever its momentum and weight decay: one multiplication a step.
+
+    Raises Diverged with the first step, counted from 0, whose loss is not finite.
+    """
+    module = net.module.train()
+    pruned, masks = _float_masks(net)
+    losses = []
+    group_list = optimizer.param_groups
+    for rate, (inputs, labels) in zip(rates, batches, strict=False):
+        for group in group_list:
+            group["lr"] = rate
+        with autocast():
+            loss = nn.functional.cross_entropy(module(inputs), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if pruned:
+            torch._foreach_mul_([p.grad for p in pruned], masks)  # pyright: ignore
+        optimizer.step()
+        losses.append(loss.detach())
+    stacked = torch.stack(losses).float()
+    if not (finite := torch.isfinite(stacked)).all():
+        raise Diverged(int((~finite).nonzero()[0]))
+    return stacked
+
+
+@torch.no_grad()
+def clear_masked_state(net: MaskedModel, optimizer: torch.optim.Optimizer) -> None:
+    """Set the optimiser's state of masked weights to zero."""
+    tensors = net.tensors()
+    for name, mask in net.masks.items():
+        for value in optimizer.state.get(tensors[name], {}).values():
+            if isinstance(value, Tensor) and value.shape == mask.shape:
+                value.masked_fill_(~mask, 0)
+
+
+def _float_masks(net: MaskedModel) -> tuple[list[Tensor], list[Tensor]]:
+    """The trained parameters from which something was removed, and their masks as factors."""
+    parameters = dict(net.module.named_parameters())
+    removed = {n: m for n, m in net.masks.items() if n in parameters and parameters[n].requires_grad and not m.all()}
+    return [parameters[n] for n in removed], [m.to(parameters[n].dtype) for n, m in removed.items()]

@@ -1,0 +1,231 @@
+"""The command as a user meets it: help, the whole path, mistakes in one line with status 2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli.commands import main
+from benchmark.records.record import Record
+
+QUICK = ["--train.epochs=1", "--retrain.epochs=1", "--train_limit=200", "--wandb=off", "--device=cpu"]
+QUICK += ["--results", "results"]
+
+
+def _status(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    out = capsys.readouterr()
+    return int(caught.value.code or 0), out.out, out.err
+
+
+def test_help_does_not_load_torch() -> None:
+    code = (
+        "import sys\nfrom benchmark.cli import main\n"
+        "for words in (['--help'], ['run', '--help'], ['report', '--help']):\n"
+        "    try: main(words)\n    except SystemExit as end: assert not end.code\n"
+        "assert 'torch' not in sys.modules\nassert 'wandb' not in sys.modules\n"
+    )
+    root = Path(__file__).parents[2]
+    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert "--train.epochs" in found.stdout
+
+
+def test_a_methods_own_options_are_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = _status(capsys, "run", "--pruner", "nnrelief", "--help")
+    assert status == 0
+    assert "--pruner.alpha-conv" in out
+
+
+def test_from_a_sweep_file_to_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text("method: grid\nparameters:\n  pruner: {values: [dense, 'magnitude(rounds=1)', snip]}\n")
+    status, out, _ = _status(capsys, "sweep", "sweep.yaml", "--dry-run", *QUICK)
+    assert status == 0
+    assert "3 runs: 3 missing" in out
+    assert not (tmp_path / "results").exists()
+    assert _status(capsys, "sweep", "sweep.yaml", *QUICK)[0] == 0
+    status, out, _ = _status(capsys, "sweep", "sweep.yaml", *QUICK)
+    assert status == 0
+    assert "3 of 3 runs ended before" in out
+    status, out, _ = _status(capsys, "report", "results")
+    assert status == 0
+    assert "Smallest network" in out
+    page = tmp_path / "results" / "report" / "index.html"
+    first = {p.name: p.read_bytes() for p in page.parent.rglob("*") if p.is_file()}
+    assert len(first) >= 11
+    _status(capsys, "report", "results")
+    assert first == {p.name: p.read_bytes() for p in page.parent.rglob("*") if p.is_file()}
+
+
+def test_a_failing_run_stops_no_other_and_the_status_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(
+        "method: grid\nparameters:\n  pruner: {value: snip}\n  train.optimizer: {value: sgd}\n"
+        "  train.lr: {values: [1.0e+30, 0.1]}\n"
+    )
+    status, out, err = _status(capsys, "sweep", "sweep.yaml", *QUICK)
+    assert status == 1
+    assert "2 runs: 1 diverged, 1 done" in out
+    assert "loss is not finite at epoch 1" in err
+
+
+def test_two_jobs_give_the_same_records_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from baselines.magnitude import Magnitude\n\n\nclass Mine(Magnitude):\n    'A method in a file of its own.'\n"
+    )
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(
+        "method: grid\nparameters:\n  pruner: {values: ['magnitude(rounds=1)', 'mine.py:Mine(rounds=1)']}\n"
+    )
+    assert _status(capsys, "sweep", "sweep.yaml", *QUICK)[0] == 0
+    assert _status(capsys, "sweep", "sweep.yaml", *QUICK, "--results", "pool", "--jobs", "2")[0] == 0
+    runs = [Record(run) for run in sorted((tmp_path / "results" / "runs").iterdir())]
+    assert len(runs) == 2
+    for run in runs:
+        rows, again = run.read_rows("points.jsonl"), Record(tmp_path / "pool" / "runs" / run.folder.name)
+        assert [r["top1"] for r in rows] == [r["top1"] for r in again.read_rows("points.jsonl")]
+    assert len(list((tmp_path / "pool" / "dense").iterdir())) == 1
+
+
+def test_failed_runs_are_done_again_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from pathlib import Path\n\nfrom baselines.magnitude import Magnitude\n\n\n"
+        "class Mine(Magnitude):\n    'Needs a file.'\n\n"
+        "    def score(self, net, data):\n"
+        "        if not Path('needed').exists():\n            raise ValueError('not yet')\n"
+        "        return super().score(net, data)\n"
+    )
+    (tmp_path / "sweep.yaml").write_text(
+        "method: grid\nparameters:\n  pruner: {values: [random, 'mine.py:Mine(rounds=1)']}\n"
+    )
+    words = ["sweep", "sweep.yaml", *QUICK]
+    status, out, err = _status(capsys, *words)
+    assert status == 1
+    assert "2 runs: 1 done, 1 failed" in out
+    assert "ValueError: not yet" in err
+    assert "2 of 2 runs ended before" in _status(capsys, *words)[1]
+
+    (tmp_path / "needed").write_text("")
+    assert _status(capsys, *words)[0] == 1
+    status, out, _ = _status(capsys, *words, "--retry_failed")
+    assert status == 0
+    assert "2 runs: 2 done" in out
+
+
+def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sweep.yaml").write_text(
+        "method: grid\nparameters:\n  pruner: {value: magnitude(rounds=1)}\n  seed: {values: [0, 1, 2]}\n"
+    )
+    words = ["sweep", "sweep.yaml", *QUICK]
+    assert "to do: 6 epochs" in _status(capsys, *words, "--dry_run")[1]
+    assert _status(capsys, *words, "--seed", "0")[0] == 0
+    assert _status(capsys, *words, "--seed", "1")[0] == 0
+    (half,) = (tmp_path / "results" / "runs").glob("*-s1-*")
+    Record(half).update_status("running")
+    status, out, _ = _status(capsys, *words, "--dry_run")
+    assert status == 0
+    assert "3 runs: 1 done, 1 interrupted, 1 missing" in out
+    assert "to do: 3 epochs" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("rnu", "unknown command 'rnu', did you mean 'run'?"),
+        ("run --pruner snpi", "did you mean 'snip'?"),
+        ("run --dataset minst --pruner snip", "unknown dataset 'minst', did you mean 'mnist'?"),
+        ("run --model lenet_6 --pruner snip", "unknown model 'lenet_6', did you mean 'lenet_5'?"),
+        ("run --pruner snip --pruner.sparsity 90", "sparsity must be in [0, 1), got 90; write 0.9 for 90 %"),
+        ("run --pruner snip --train.epoch 3", "unknown option 'train.epoch'"),
+        ("run --pruner snip --spare nothing", "nothing"),
+        ("run --pruner snip --model timm/resnet1", "timm has no classifier 'resnet1'; near it: resnet18"),
+        ("run --pruner snip --model timm/vgg11", "timm/vgg11 cannot take images of 8x8"),
+        ("run --pruner snip --image_size 32", "lenet_300_100 takes images of 28x28; leave out --image_size"),
+        ("run --pruner snip --device gpu", "device 'gpu' is not to be had here"),
+        ("run --pruner snip --results file", "cannot write results to file"),
+        ("run --pruner snip --dataset mnist --data_dir made_up", "differs from the published file"),
+        ("sweep nothing.yaml", "cannot read nothing.yaml"),
+        ("sweep file --jobs 0", "--jobs must be at least 1"),
+        ("sweep file --jobs 2 --ray local", "--jobs is for this machine alone"),
+        ("sweep file --gpus_per_run 1", "--cpus_per_run and --gpus_per_run are for --ray"),
+        ("report nothing", "cannot read records in nothing/runs"),
+        ("mirror nothing", "no records in nothing"),
+        ("list metods", "invalid choice: 'metods'"),
+        ("data", "the following arguments are required: name"),
+    ],
+)
+def test_a_mistake_gets_one_line_status_2_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, message: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    raw = tmp_path / "made_up" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{name}-ubyte").write_bytes(b"damaged")
+    before = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*"))
+    status, out, err = _status(capsys, *words.split())
+    assert status == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert out == ""
+    assert sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*")) == before
+
+
+def test_list_names_methods_networks_and_datasets(capsys: pytest.CaptureFixture[str]) -> None:
+    for what, expected in [
+        ("methods", "lottery_ticket"),
+        ("datasets", "fashion_mnist"),
+        ("recipes", "nnrelief/vgg_like_cifar10_adam"),
+    ]:
+        status, out, _ = _status(capsys, "list", what)
+        assert status == 0
+        assert expected in out
+
+
+def test_the_embedded_dataset_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = _status(capsys, "data", "digits")
+    assert status == 0
+    assert "1,437 training and 360 test images of 1x8x8, 10 classes" in out
+
+
+def test_the_data_folder_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (folder / f"{name}-ubyte").write_bytes(b"not the published file")
+    monkeypatch.setenv("PRUNEBENCH_DATA", str(tmp_path))
+    status, _, err = _status(capsys, "data", "mnist")
+    assert status == 2
+    assert f"{folder / 'train-images-idx3-ubyte'} differs" in err
+
+
+def test_a_finished_run_is_exported_and_what_is_no_run_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _status(capsys, "run", "--pruner", "snip", *QUICK)[0] == 0
+    (folder,) = (tmp_path / "results" / "runs").iterdir()
+    status, out, _ = _status(capsys, "export", str(folder))
+    assert status == 0
+    assert [Path(line).name for line in out.split()] == ["shrunk.safetensors", "masked.safetensors", "metadata.json"]
+    assert all(Path(line).stat().st_size > 0 for line in out.split())
+    status, _, err = _status(capsys, "export", str(tmp_path))
+    assert status == 2
+    assert "no run in" in err
+    assert _status(capsys, "export", str(folder), "--format", "onx")[0] == 2
+
+
+def test_a_report_takes_one_source(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["results", "--wandb", "a/b"]):
+        status, _, err = _status(capsys, "report", *words)
+        assert status == 2
+        assert "either a results folder or --wandb" in err

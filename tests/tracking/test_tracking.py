@@ -1,0 +1,257 @@
+"""The W&B mirror, with the real client and a server on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.records.record import Record
+from benchmark.tracking.mirror import check_mirror, mirror_records
+from benchmark.tracking.reader import read_runs
+from tests.tracking.mirrored import CODE, OPTIONS, begin, make_record, python_path, show, start, steps, wait_until
+from tests.tracking.wandb_server import WandbServer
+
+pytest_plugins = ["tests.tracking.mirror_fixtures"]
+
+
+def test_an_online_run_arrives_whole(server: WandbServer, record: Record, capfd: pytest.CaptureFixture[str]) -> None:
+    show(record, exit_code=3)
+    run = server.runs["a" * 16]
+    assert (run.project, run.name, run.group, run.tags) == ("p", "one", "some group", ["a", "b"])
+    assert (run.state, run.exit_code) == ("failed", 3)
+    assert {name: run.config[name] for name in OPTIONS} == OPTIONS
+    assert [row.get("val_top1") for row in run.history] == [0.5, 0.75, None, 0.625, None]
+    assert [row.get("pruned/top1") for row in run.history] == [None, None, 0.25, None, None]
+    after = run.history[4]
+    assert (after["point/top1"], after["point/round"], after["density/fc1"], after["density/fc2"]) == (1, 1, 0.5, 0.25)
+    summary = {name: run.summary[name] for name in ("top1", "val_top1", "compression_params", "val_top1_best", "state")}
+    assert summary == {"top1": 1, "val_top1": 0.625, "compression_params": 2, "val_top1_best": 0.75, "state": "done"}
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err == f"W&B: mirrored to {server.url}/tester/p/runs/{'a' * 16}\n"
+    assert list((record.folder / "wandb").glob("run-*/*.wandb"))
+    assert not Path("wandb").exists()
+
+
+def test_rows_lost_by_a_kill_are_sent_again_and_no_row_twice(server: WandbServer, record: Record) -> None:
+    killed = start(record, "auto", 3)
+    wait_until(lambda: "a" * 16 in server.runs and len(steps(server)) >= 1)
+    killed.kill()
+    killed.communicate()
+    assert len(steps(server)) < 5
+    show(record)
+    assert steps(server) == [0, 1, 2, 3, 4]
+    assert server.runs["a" * 16].exit_code == 0
+
+
+def test_mirroring_a_results_folder_twice_adds_nothing(server: WandbServer, record: Record, tmp_path: Path) -> None:
+    make_record(tmp_path / "results", "two", "b" * 16, state="diverged", seed=1)
+    make_record(tmp_path / "results", "three", "c" * 16, state="running", seed=2)
+    for _ in range(2):
+        lines = list(mirror_records(tmp_path / "results", project="p"))
+        assert lines[0::2] == ["one: done", "two: diverged"]
+        assert lines[1].startswith("three: left out")
+        assert sorted(server.runs) == ["a" * 16, "b" * 16]
+        assert steps(server) == steps(server, "b" * 16) == [0, 1, 2, 3, 4]
+    assert (server.runs["a" * 16].exit_code, server.runs["b" * 16].exit_code) == (0, 1)
+    assert server.runs["a" * 16].tags == ["digits", "lenet_300_100", "nnrelief", "protocol-1"]
+
+
+def test_mirroring_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no runs in"):
+        list(mirror_records(tmp_path))
+
+
+def test_without_a_key_a_run_is_offline_and_can_be_synced(
+    record: Record, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    show(record)
+    said = capfd.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    command = line.partition("bring it later with: ")[2]
+    assert line.startswith("W&B: mirrored offline (no API key")
+    with WandbServer() as server:
+        subprocess.run(command.split(), env=server.env(tmp_path / "home"), check=True, capture_output=True)
+        assert steps(server) == [0, 1, 2, 3, 4]
+        assert server.runs["a" * 16].summary["top1"] == 1
+        assert server.runs["a" * 16].exit_code == 0
+
+
+def test_an_offline_run_that_goes_on_leaves_one_folder_with_all_rows(record: Record, tmp_path: Path) -> None:
+    killed = start(record, "offline", 3)
+    assert killed.stdout
+    assert killed.stdout.readline() == "logged\n"
+    killed.kill()
+    killed.communicate()
+    show(record, "offline")
+    (folder,) = record.folder.glob("wandb/offline-run-*")
+    with WandbServer() as server:
+        environment = server.env(tmp_path / "home")
+        subprocess.run(["wandb", "sync", str(folder)], env=environment, check=True, capture_output=True)
+        assert steps(server) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("away", ["refuses connections", "never answers"])
+def test_where_the_server_is_away_at_the_start_the_run_is_offline(
+    away: str, server: WandbServer, record: Record, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "1")
+    server.stop() if away == "refuses connections" else server.silent.set()
+    begun = time.monotonic()
+    show(record, "online")
+    assert time.monotonic() - begun < 30
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("W&B: mirrored offline (")
+    assert "; bring it later with: wandb sync " in said.err
+    assert [folder.name[:12] for folder in record.folder.glob("wandb/*run-*")] == ["offline-run-"]
+
+
+@pytest.mark.parametrize("away", ["refuses connections", "never answers"])
+def test_a_run_survives_the_death_of_the_server_and_is_brought_later(
+    away: str, server: WandbServer, record: Record, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "1")
+    process = start(record, "auto", 3)
+    wait_until(lambda: "a" * 16 in server.runs and len(steps(server)) == 3)
+    server.stop() if away == "refuses connections" else server.silent.set()
+    begun = time.monotonic()
+    _, said = process.communicate("end\n")
+    assert process.returncode == 0
+    assert time.monotonic() - begun < 30
+    assert said.splitlines()[1:] == [
+        "W&B: mirroring ended (Timed out finishing run.); the local record is whole, "
+        f"bring it later with: prunebench mirror {record.folder}"
+    ]
+    if away == "refuses connections":
+        server.start()
+    server.silent.clear()
+    assert list(mirror_records(record.folder, project="p")) == ["one: done"]
+    assert steps(server) == [0, 1, 2, 3, 4]
+    assert server.runs["a" * 16].exit_code == 0
+
+
+def test_an_error_of_the_client_ends_the_mirror_and_not_the_run(
+    server: WandbServer, record: Record, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import wandb
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise wandb.Error("something\nbroke")
+
+    monkeypatch.setattr(wandb.Run, "log", fail)
+    show(record)
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("W&B: mirroring ended (broke); the local record is whole")
+    assert server.runs["a" * 16].exit_code == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the service's process in /proc")
+def test_the_death_of_the_clients_own_service_ends_the_mirror_and_not_the_run(
+    server: WandbServer, record: Record
+) -> None:
+    process = start(record, "auto", 3)
+    assert process.stdout
+    assert process.stdout.readline() == "logged\n"
+    kill_children(process.pid)
+    begun = time.monotonic()
+    _, said = process.communicate("end\n")
+    assert process.returncode == 0
+    assert time.monotonic() - begun < 30
+    assert len(said.splitlines()) == 2
+    assert "W&B: mirroring ended" in said
+
+
+def test_a_client_that_cannot_begin_at_all_stops_no_run(
+    record: Record, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import wandb
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(wandb, "init", fail)
+    show(record)
+    assert capfd.readouterr().err.startswith("W&B: not mirrored (no space left); the local record is whole")
+
+
+def test_online_without_a_key_is_an_error_before_anything_is_done(record: Record) -> None:
+    with pytest.raises(UserError, match="no API key; run `wandb login`, set WANDB_API_KEY, or choose --wandb offline"):
+        check_mirror("online")
+    with pytest.raises(UserError, match="no API key"):
+        begin(record.folder, "online")
+    check_mirror("auto")
+    assert not (record.folder / "wandb").exists()
+
+
+def test_a_key_in_netrc_is_found(server: WandbServer, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = os.environ["WANDB_API_KEY"]
+    monkeypatch.delenv("WANDB_API_KEY")
+    netrc = Path(os.environ["HOME"]) / ".netrc"
+    netrc.write_text(f"machine 127.0.0.1:{server.port} login user password {key}\n")
+    netrc.chmod(0o600)
+    show(record)
+    assert steps(server) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("mode", "folders"), [("offline", 1), ("disabled", 0)])
+def test_auto_respects_the_clients_mode(
+    mode: str, folders: int, server: WandbServer, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", mode)
+    show(record)
+    assert server.runs == {}
+    assert len(list(record.folder.glob("wandb/*"))) == folders
+
+
+def test_the_client_is_not_imported_where_w_and_b_is_off(record: Record) -> None:
+    code = CODE + "mirror.finish(exit_code=0, summary={})\nsys.exit('wandb' in sys.modules)\n"
+    command = [sys.executable, "-c", code, str(record.folder), "off", "5"]
+    subprocess.run(command, env=dict(os.environ) | {"PYTHONPATH": python_path()}, check=True, capture_output=True)
+    assert not (record.folder / "wandb").exists()
+
+
+def test_a_sweep_gets_its_values_back_unchanged_and_in_its_own_spelling(
+    server: WandbServer, record: Record, tmp_path: Path
+) -> None:
+    """`wandb sweep` and `wandb agent` with a program that mirrors the record under the names of its own."""
+    program = tmp_path / "program.py"
+    program.write_text("from pathlib import Path\nfrom benchmark.tracking import mirror_record\n"
+                       "from benchmark.records import Record\n"
+                       f"mirror_record(Record(Path({str(record.folder)!r})), 'auto')\n")  # fmt: skip
+    parameters = {
+        "train.lr": {"values": [0.001, 1.0]},
+        "pruner.alpha-conv": {"value": 0.9},
+        "train": {"parameters": {"epochs": {"value": 2}}},
+    }
+    sweep = {"method": "grid", "project": "p", "command": [sys.executable, str(program)], "parameters": parameters}
+    (tmp_path / "sweep.yaml").write_text(json.dumps(sweep))
+    environment = server.env(tmp_path / "home", PYTHONPATH=python_path())
+    subprocess.run(["wandb", "sweep", "sweep.yaml"], env=environment, check=True, capture_output=True)
+    command = ["wandb", "agent", "tester/p/sweep0"]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
+    runs = list(server.runs.values())
+    assert [run.config["train.lr"] for run in runs] == [0.001, 1]
+    for run in runs:
+        assert (run.config["pruner.alpha-conv"], run.config["train"]) == (0.9, {"epochs": 2})
+        assert "pruner.alpha_conv" not in run.config
+        assert run.config["seed"] == 0
+        assert (run.exit_code, run.sweep, steps(server, run.id)) == (0, "sweep0", [0, 1, 2, 3, 4])
+    (found,) = read_runs("tester/p/sweep0")
+    assert found["config.json"] == json.loads((record.folder / "config.json").read_text())
+
+
+def kill_children(pid: int) -> None:
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        os.kill(int(child), signal.SIGKILL)

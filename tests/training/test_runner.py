@@ -1,0 +1,188 @@
+"""Whole runs on digits: sharing, exactness, repetition, interruption, failure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmark.config.options import run_config
+from benchmark.config.settings import RunConfig
+from benchmark.data.dataset import load_dataset
+from benchmark.errors import Interrupted
+from benchmark.pruning.plan import Train
+from benchmark.records.record import Record
+from benchmark.records.schema import Row
+from benchmark.runs.execution import carry_out
+from benchmark.training.runner import Runner
+
+SMALL = {"train.epochs": 2, "retrain.epochs": 1, "train_limit": 400, "wandb": "off", "device": "cpu"}
+TIMED = ("seconds", "images_per_second")
+
+
+def _config(results: Path, **options: Any) -> RunConfig:
+    return run_config({**SMALL, "results": results, **{k.replace("__", "."): v for k, v in options.items()}})
+
+
+def _rows(folder: Path, name: str) -> list[Row]:
+    """Rows without what a clock says."""
+    return [{k: v for k, v in row.items() if not k.endswith(TIMED)} for row in Record(folder).read_rows(name)]
+
+
+def _done(config: RunConfig) -> Path:
+    outcome = carry_out(config)
+    assert outcome.state == "done", outcome.reason
+    return outcome.folder
+
+
+def test_an_iterative_run_measures_every_round_before_and_after_retraining(tmp_path: Path) -> None:
+    folder = _done(_config(tmp_path, pruner="magnitude(rounds=2, sparsity=0.75)"))
+    points = _rows(folder, "points.jsonl")
+    found = [(p["round"], p["stage"], p["sparsity_prunable"]) for p in points]
+    assert found == [
+        (0, "trained", 0),
+        (1, "pruned", 0.5),
+        (1, "trained", 0.5),
+        (2, "pruned", 0.75),
+        (2, "trained", 0.75),
+    ]
+    assert [p["epochs_total"] for p in points] == [2, 2, 3, 3, 4]
+    assert len(_rows(folder, "epochs.jsonl")) == 4
+    assert all(p["total"] == 360 and p["correct"] == round(p["top1"] * 360) for p in points)
+    assert points[2]["train_flops"] < 1.5 * points[0]["train_flops"]  # the retraining of half the weights cost half
+
+
+def test_a_run_repeated_has_the_same_masks_metrics_and_rows(tmp_path: Path) -> None:
+    runs = [_done(_config(tmp_path / part, pruner="nnrelief(rounds=2)")) for part in "ab"]
+    for name in ("points.jsonl", "epochs.jsonl"):
+        assert _rows(runs[0], name) == _rows(runs[1], name)
+
+
+def test_a_row_is_shown_when_a_resumed_run_would_have_it_too(tmp_path: Path) -> None:
+    config = _config(tmp_path, pruner="magnitude(rounds=1)")
+    folder = tmp_path / "runs" / "a"
+    folder.mkdir(parents=True)
+    shown: list[Row] = []
+
+    def show(row: Row) -> None:
+        state = torch.load(folder / "checkpoint.pt")["state"]
+        assert row in [*state["epochs"], *state["points"]]
+        assert row in [*Record(folder).read_rows("epochs.jsonl"), *Record(folder).read_rows("points.jsonl")]
+        shown.append(row)
+
+    data = load_dataset("digits", size=(1, 28, 28), train_limit=400)
+    Runner(config, data, Record(folder), on_epoch=show, on_point=show).execute()
+    assert [row["log_step"] for row in shown] == list(range(6))
+
+
+def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
+    config = _config(tmp_path, pruner="snip")
+    folder = _done(config)
+    before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir() if p.name != ".lock"}
+    _done(config)
+    assert before == {p.name: p.stat().st_mtime_ns for p in folder.iterdir() if p.name != ".lock"}
+
+
+def test_methods_share_one_dense_training_and_its_point(tmp_path: Path) -> None:
+    first = _done(_config(tmp_path, pruner="magnitude(rounds=1)"))
+    [dense] = (tmp_path / "dense").iterdir()
+    made = (dense / "network.pt").stat().st_mtime_ns
+    second = _done(_config(tmp_path, pruner="lottery_ticket(rounds=1)"))
+    assert (dense / "network.pt").stat().st_mtime_ns == made
+    assert _rows(first, "points.jsonl")[0] == _rows(second, "points.jsonl")[0]
+
+
+def test_one_seed_gives_all_methods_the_same_first_weights_and_batches(tmp_path: Path) -> None:
+    data = load_dataset("digits", size=(1, 28, 28))
+    nets = [Runner(_config(tmp_path, pruner=p), data, Record(tmp_path)).net for p in ("snip", "magnitude")]
+    for a, b in zip(*(net.module.parameters() for net in nets), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("step", [0, 3])
+def test_rewinding_puts_surviving_weights_back_to_that_step(tmp_path: Path, step: int) -> None:
+    folder = _done(_config(tmp_path / "ticket", pruner=f"lottery_ticket(rounds=1, rewind_step={step})"))
+    config = _config(tmp_path / "ticket", pruner="dense")
+    data = load_dataset("digits", size=(1, 28, 28), train_limit=400)
+    plan = [Train(0, step)] if step else []
+    again = Runner(config, data, Record(tmp_path / "again"), plan=plan)
+    again.record.folder.mkdir()
+    again.execute()
+    ticket = Runner(
+        _config(tmp_path / "ticket", pruner=f"lottery_ticket(rounds=1, rewind_step={step})"), data, Record(folder)
+    )
+    ticket.net.masks = torch.load(folder / "network.pt", weights_only=True)["masks"]
+    ticket.settings.results.mkdir(exist_ok=True)
+    from benchmark.pruning.plan import Rewind
+
+    ticket._rewind(Rewind(step))
+    for name, weight in again.net.weights.items():
+        assert torch.equal(ticket.net.weights[name], weight * ticket.net.masks[name])
+
+
+@pytest.mark.parametrize("after", [1, 2, 4, 7])
+@pytest.mark.parametrize("pruner", ["nnrelief(rounds=2)", "lottery_ticket(rounds=2, rewind_step=3)"])
+def test_an_interrupted_run_ends_bit_equal_to_an_uninterrupted_one(
+    tmp_path: Path, pruner: str, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _done(_config(tmp_path / "whole", pruner=pruner))
+    config = _config(tmp_path / "parts", pruner=pruner)
+    saves = 0
+    save = Runner._save
+
+    def interrupted(self: Runner) -> None:
+        nonlocal saves
+        saves += 1
+        if saves == after:
+            raise Interrupted(143)
+        save(self)
+
+    monkeypatch.setattr(Runner, "_save", interrupted)
+    with pytest.raises(Interrupted):
+        carry_out(config)
+    monkeypatch.undo()
+    folder = _done(config)
+    for name in ("points.jsonl", "epochs.jsonl"):
+        assert _rows(folder, name) == _rows(whole, name)
+    assert not list(folder.glob("*.part"))
+
+
+def test_an_iterative_run_stops_once_it_lost_too_much(tmp_path: Path) -> None:
+    run = _config(tmp_path, pruner="magnitude(rounds=4, sparsity=0.9999)", stop_drop=0.01, train__epochs=8)
+    folder = _done(run)
+    points = _rows(folder, "points.jsonl")
+    assert points[-1]["round"] < 4
+    assert points[0]["val_top1"] - points[-1]["val_top1"] > 0.01
+    assert "below dense" in Record(folder).status["stopped_early"]
+
+
+def test_a_training_that_diverges_is_marked_with_epoch_and_step(tmp_path: Path) -> None:
+    outcome = carry_out(_config(tmp_path, pruner="snip", train__optimizer="sgd", train__lr=1e30))
+    assert outcome.state == "diverged"
+    assert "epoch 1, step" in outcome.reason
+
+
+def test_a_method_that_breaks_its_contract_fails_the_run_with_the_reason(tmp_path: Path) -> None:
+    file = tmp_path / "bad.py"
+    file.write_text(
+        "from dataclasses import dataclass\nfrom benchmark import Pruner\n@dataclass(frozen=True, kw_only=True)\n"
+        "class Bad(Pruner):\n    'Bad.'\n    sparsity: float | None = 0.5\n"
+        "    def score(self, net, batches):\n        return {n: w / 0 for n, w in net.weights.items()}\n"
+    )
+    outcome = carry_out(_config(tmp_path / "results", pruner=f"{file}:Bad"))
+    assert (outcome.state, outcome.reason) == ("failed", "the scores of fc1.weight are not all finite")
+
+
+def test_the_best_validation_epoch_is_measured_where_asked(tmp_path: Path) -> None:
+    folder = _done(_config(tmp_path, pruner="dense", select="best", train__epochs=6))
+    best = max(row["val_top1"] for row in _rows(folder, "epochs.jsonl"))
+    assert _rows(folder, "points.jsonl")[0]["val_top1"] == best
+
+
+def test_a_convolutional_network_runs_from_start_to_end(tmp_path: Path) -> None:
+    folder = _done(_config(tmp_path, pruner="nnrelief(rounds=1)", model="lenet_5", train__epochs=1))
+    last = _rows(folder, "points.jsonl")[-1]
+    assert last["compression_params"] > 1
+    assert last["speedup_theoretical"] > 1
