@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from benchmark import RETRAIN, Batches, MaskedModel, Phase, Prune, Pruner, Scores
+from benchmark import RETRAIN, Batches, MaskedModel, Phase, Prune, Pruned, Pruner, Train
 from benchmark.errors import UserError
 
 
@@ -21,17 +19,11 @@ class Dense(Pruner):
     rounds: int = 0  # retrainings after the dense training
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.rounds < 0:
             raise UserError(f"pruner.rounds must be 0 or more, got {self.rounds}")
-        if self.sparsity:
-            raise UserError(f"dense removes nothing: pruner.sparsity must be 0 or left out, got {self.sparsity}")
-
-    def score(self, net: MaskedModel, batches: Batches) -> Scores:
-        return {name: torch.ones_like(w) for name, w in net.weights.items()}
 
     def plan(self, steps: int) -> list[Phase]:
-        from benchmark import Train
+        return [Train(0, steps), *(phase for _ in range(self.rounds) for phase in (Prune(0.0), RETRAIN))]
 
-        rounds = [(Prune(0.0), RETRAIN)] * self.rounds
-        return [Train(0, steps), *(phase for round_ in rounds for phase in round_)]
+    def prune(self, net: MaskedModel, batches: Batches, phase: Prune) -> Pruned:
+        return Pruned(dict(net.masks))

@@ -8,16 +8,16 @@ from benchmark import (
     Batches,
     MaskedModel,
     Phase,
-    Pruner,
+    ScoredPruner,
     Scores,
+    check_rounds,
     geometric_sparsities,
     train_prune_retrain,
 )
-from benchmark.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Magnitude(Pruner):
+class Magnitude(ScoredPruner):
     """Keep the largest weights of a trained network, retrain, and repeat.
 
     Score: |w|.
@@ -28,19 +28,15 @@ class Magnitude(Pruner):
         one a layer by sensitivity; the retraining recipe is the benchmark's, the same for every method.
     """
 
-    sparsity: float | None = 0.95  # target of the last round, in [0, 1)
+    sparsity: float = 0.95  # target of the last round, in [0, 1)
     rounds: int = 10  # prune-and-retrain rounds, each removing the same share of what is left
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sparsity is None:
-            raise UserError("pruner.sparsity of magnitude must be a target in [0, 1), got None")
-        if self.rounds < 1:
-            raise UserError(f"pruner.rounds must be at least 1, got {self.rounds}")
+        check_rounds(self.rounds)
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         return {name: w.abs() for name, w in net.weights.items()}
 
     def plan(self, steps: int) -> list[Phase]:
-        assert self.sparsity is not None
         return train_prune_retrain(geometric_sparsities(self.sparsity, self.rounds), steps)

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmark import Batches, MaskedModel, Pruner, Scores
+from benchmark import Batches, MaskedModel, ScoredPruner, Scores
 
 
 @dataclass(frozen=True, kw_only=True)
-class Random(Pruner):
+class Random(ScoredPruner):
     """Keep weights drawn at random, before any training: the floor that a method has to beat.
 
     Score: uniform noise.
     Source: Liu et al., "The unreasonable effectiveness of random pruning", ICLR 2022,
         arXiv:2202.02643; `--pruner.distribution erk` gives their layer densities.
     """
-
-    sparsity: float | None = 0.9  # target in [0, 1)
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         return {name: torch.rand(w.shape).to(w.device) for name, w in net.weights.items()}

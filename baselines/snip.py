@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark import Batches, MaskedModel, Pruner, Scores
-from benchmark.pruning import loss_gradients
+from benchmark import Batches, MaskedModel, ScoredPruner, Scores, loss_gradients
 
 
 @dataclass(frozen=True, kw_only=True)
-class SNIP(Pruner):
+class SNIP(ScoredPruner):
     """Keep the weights whose removal would change the loss most, before any training.
 
     Score: |w * dL/dw| at initialisation, L the mean loss over `batches`.
     Source: Lee, Ajanthan and Torr, ICLR 2019, arXiv:1810.02340, section 4.
     Differs: the gradient is averaged over `batches`; the paper takes one batch.
     """
-
-    sparsity: float | None = 0.9  # target in [0, 1); the paper's table 3
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         gradients = loss_gradients(net, batches)

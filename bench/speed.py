@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -88,15 +87,15 @@ def _scoring(model: str) -> None:
     inputs, labels = torch.randn(EXAMPLES, *shape), torch.randint(10, (EXAMPLES,))
     batches = list(zip(inputs.split(250), labels.split(250), strict=True))
     methods = {
-        "nnrelief released": replace(NNrelief(formula="released")).for_model(model),
-        "nnrelief paper": NNrelief().for_model(model),
+        "nnrelief released": NNrelief(formula="released"),
+        "nnrelief paper": NNrelief(),
         "snip": SNIP(sparsity=0.9),
     }
     with torch.no_grad():
         forward = statistics.median(_seconds(lambda: [module.eval()(x) for x, _ in batches]) for _ in range(3))
         for name, pruner in methods.items():
             prune = Prune(pruner.sparsity)
-            seconds = _seconds(lambda pruner=pruner, prune=prune: pruner.masks(net, batches, prune))
+            seconds = _seconds(lambda pruner=pruner, prune=prune: pruner.prune(net, batches, prune))
             print(
                 f"pruning {model}, {name}, {EXAMPLES} examples: {seconds:.2f} s, {seconds / forward:.1f} forward passes"
             )

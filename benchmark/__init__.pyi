@@ -1,16 +1,32 @@
 from .data import Batches as Batches
-from .network import MaskedModel as MaskedModel, Masks as Masks
+from .network import MaskedModel as MaskedModel, Masks as Masks, whole_units as whole_units
 from .pruning import (
     RETRAIN as RETRAIN,
+    Distribution as Distribution,
     Phase as Phase,
     Prune as Prune,
+    Pruned as Pruned,
     Pruner as Pruner,
     Rewind as Rewind,
+    ScoredPruner as ScoredPruner,
     Scores as Scores,
+    SoftPruner as SoftPruner,
+    SparseTraining as SparseTraining,
+    Structure as Structure,
+    Tensors as Tensors,
     Train as Train,
+    check_rounds as check_rounds,
+    exchange as exchange,
     geometric_sparsities as geometric_sparsities,
+    input_grams as input_grams,
+    input_norms as input_norms,
     keep_top as keep_top,
+    loss_gradients as loss_gradients,
     prune_at_init as prune_at_init,
+    prune_gradually as prune_gradually,
     train_prune_retrain as train_prune_retrain,
     train_prune_rewind as train_prune_rewind,
+    train_softly as train_softly,
+    train_sparsely as train_sparsely,
+    training_loss as training_loss,
 )

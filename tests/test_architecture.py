@@ -22,4 +22,4 @@ def test_a_file_imports_from_another_room_only_what_that_room_gives(path: Path) 
 
 def test_every_room_lists_what_it_gives() -> None:
     folders = {p.parent.name for p in (ROOT / "benchmark").glob("*/*.py")}
-    assert ROOMS == folders
+    assert folders == ROOMS

@@ -6,9 +6,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from benchmark.network import LayerCall
+from benchmark.network import LayerCall, patches
 
 Formula = Literal["paper", "released"]
 Norm = Literal["frobenius", "sum"]
@@ -115,16 +114,6 @@ def _products_of_taps(kernels: Tensor) -> Tensor:
     first, second = torch.triu_indices(kernels.shape[1], kernels.shape[1], device=kernels.device)
     products = kernels.index_select(1, first) * kernels.index_select(1, second)
     return products.mul_(1.0 + (first != second)[:, None])
-
-
-def patches(signals: Tensor, call: LayerCall) -> Tensor:
-    """What each tap of a convolution's kernels reads at each position; (n, in, taps, positions)."""
-    read = F.pad(signals, [amount for pair in reversed(call.padding) for amount in pair])
-    sizes = call.weight.shape[2:]
-    for dim, (size, stride, dilation) in enumerate(zip(sizes, call.stride, call.dilation, strict=True), 2):
-        read = read.unfold(dim, (size - 1) * dilation + 1, stride)[..., ::dilation]
-    order = [0, 1, *range(2 + len(sizes), read.dim()), *range(2, 2 + len(sizes))]
-    return read.permute(order).reshape(*read.shape[:2], sizes.numel(), -1)
 
 
 def largest_share(importance: Tensor, alpha: float) -> Tensor:

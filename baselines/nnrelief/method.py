@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from baselines.nnrelief.importance import ConnectionSignals, Formula, Norm, largest_share
-from benchmark import RETRAIN, Batches, MaskedModel, Masks, Phase, Prune, Pruner, Rewind, Scores, Train
+from benchmark import RETRAIN, Batches, MaskedModel, Phase, Prune, Pruned, Pruner, Rewind, Scores, Train, check_rounds
 from benchmark.errors import UserError
 from benchmark.network import SignalRecord, gates, layers, small_batches, unread_units
 
@@ -50,33 +49,22 @@ class NNrelief(Pruner):
     alpha_fc: float = 0.95  # share of a neuron's signal that is kept, in (0, 1]; the authors' program
     rounds: int = 5  # prune-and-retrain rounds; the authors' program (their README has 20, 6 and 10)
     formula: Formula = "paper"
-    rewind: bool | None = None  # retrain from the initial weights; None: on LeNets only
+    rewind: bool = False  # retrain from the initial weights, as the paper does on LeNets; their recipes say so
     norm: Norm | None = None  # of output maps; None: `sum` in the released formula without batch norm (LeNets)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.sparsity is not None:
-            raise UserError(
-                f"pruner.sparsity must be None for nnrelief, got {self.sparsity:g}; "
-                "it has no target: lower pruner.alpha_conv and pruner.alpha_fc to prune more"
-            )
         for name, alpha in (("alpha_conv", self.alpha_conv), ("alpha_fc", self.alpha_fc)):
             if not 0 < alpha <= 1:
                 way = f"write {alpha / 100:g} for {alpha:g} %" if 1 < alpha <= 100 else "0.95 keeps 95 % of the signal"
                 raise UserError(f"pruner.{name} must be in (0, 1], got {alpha:g}; {way}")
-        if self.rounds < 1:
-            raise UserError(f"pruner.rounds must be at least 1, got {self.rounds}")
-
-    def for_model(self, model: str) -> Self:
-        lenet = model.startswith("lenet")
-        norm: Norm = "sum" if lenet and self.formula == "released" else "frobenius"
-        return replace(self, rewind=lenet if self.rewind is None else self.rewind, norm=self.norm or norm)
+        check_rounds(self.rounds)
 
     def plan(self, steps: int) -> list[Phase]:
         rewind: list[Phase] = [Rewind(0)] if self.rewind else []
         return [Train(0, steps), *(phase for _ in range(self.rounds) for phase in (Prune(None), *rewind, RETRAIN))]
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
+        """By weight, the share that its connection has in the signal of its unit; higher is kept."""
         module = copy.deepcopy(net.module).eval()
         names = [name.removesuffix(".weight") for name in net.weights]
         signals, _ = self._observe(module, names, batches)
@@ -87,7 +75,7 @@ class NNrelief(Pruner):
             scores[name] = _per_weight(shares[:, : weight.shape[1]], weight).clone()
         return scores
 
-    def masks(self, net: MaskedModel, batches: Batches, prune: Prune) -> Masks:
+    def prune(self, net: MaskedModel, batches: Batches, phase: Prune) -> Pruned:
         pruned = MaskedModel(copy.deepcopy(net.module).eval(), net.spare)
         pruned.masks = dict(net.masks)
         shortcuts = gates(pruned.module)
@@ -105,7 +93,7 @@ class NNrelief(Pruner):
         unread = unread_units(pruned, batches[0][0][:1])
         own = {name: units for name, units in unread.items() if name in prunable or name in shortcuts}
         _remove(pruned, _whole_units(pruned, own, norms))
-        return pruned.masks
+        return Pruned(pruned.masks)
 
     def _observe(self, module: nn.Module, names: list[str], batches: Batches) -> tuple[dict[str, Tensor], SignalRecord]:
         """The importance of each layer's connections, (units, connections), and all else that was seen."""

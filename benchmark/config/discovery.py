@@ -101,10 +101,11 @@ def _is_own_pruner(value: object, module: ModuleType) -> bool:
 
 
 def _checked(value: object, name: str) -> type[Pruner]:
-    from benchmark.pruning import Pruner
+    from benchmark.pruning import Pruner, check_class
 
     if not (isinstance(value, type) and issubclass(value, Pruner)):
         raise UserError(f"pruner '{name}' is not a subclass of benchmark.Pruner")
+    check_class(value, name)
     return value
 
 

@@ -75,7 +75,7 @@ def run_config(options: Mapping[str, Any]) -> RunConfig:
     _check_names(options, cls, name)
     parsed = _parse(_schema(cls), _words(options))
     settings = dataclasses.replace(parsed.settings, data_dir=data_folder(parsed.settings.data_dir))
-    return RunConfig(settings, parsed.method.for_model(settings.model), pruner_file_digest(name))
+    return RunConfig(settings, parsed.method, pruner_file_digest(name))
 
 
 def data_folder(given: Path | None) -> Path | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.pruning import Pruner
+    from benchmark.pruning import Phase, Pruner
 
 PROTOCOL = 1  # the number of the rules in the README; a change of rules is a new number
 DEFAULT_LR = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}  # the NNrelief authors' README, and PyTorch's for AdamW
@@ -129,6 +129,12 @@ class RunConfig:
             lr=retrain.lr or self.settings.train.lr,
             decay_at=retrain.decay_at,
         )
+
+    def plan(self, steps: int) -> list[Phase]:
+        """The method's plan for a dense training of `steps`; raises MethodError for one that cannot be carried out."""
+        from benchmark.pruning import checked_plan
+
+        return checked_plan(self.pruner, steps)
 
     @property
     def id(self) -> str:

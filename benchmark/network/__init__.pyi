@@ -6,6 +6,8 @@ from .signals import (
     SignalRecord as SignalRecord,
     Trail as Trail,
     gates as gates,
+    patches as patches,
     small_batches as small_batches,
 )
 from .tracing import without_fast_path as without_fast_path
+from .units import removable_layers as removable_layers, whole_units as whole_units

@@ -22,6 +22,7 @@ class MaskedModel:
     `masks` has a bool tensor (True = kept) for every prunable weight, all conv and linear weights
     but those whose names match a pattern of `spare`, and for whatever else a method has removed.
     Masked entries of the module's parameters (and buffers, such as a shortcut's gate) are exactly 0.
+    `own` holds what a method trains beside the network, if it does.
     """
 
     def __init__(self, module: nn.Module, spare: Iterable[str] = ()) -> None:
@@ -33,6 +34,7 @@ class MaskedModel:
                 raise UserError(
                     f"spare: no weight is called '{pattern}'; weights: {', '.join(f'{n}.weight' for n in names)}"
                 )
+        self.own: dict[str, Tensor] = {}
         self.masks: Masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in self.weights.items()}
 
     @property

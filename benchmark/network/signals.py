@@ -54,6 +54,16 @@ class LayerCall:
     groups: int = 1
 
 
+def patches(signals: Tensor, call: LayerCall) -> Tensor:
+    """What each tap of a convolution's kernels reads at each position; (n, in, taps, positions)."""
+    read = F.pad(signals, [amount for pair in reversed(call.padding) for amount in pair])
+    sizes = call.weight.shape[2:]
+    for dim, (size, stride, dilation) in enumerate(zip(sizes, call.stride, call.dilation, strict=True), 2):
+        read = read.unfold(dim, (size - 1) * dilation + 1, stride)[..., ::dilation]
+    order = [0, 1, *range(2 + len(sizes), read.dim()), *range(2, 2 + len(sizes))]
+    return read.permute(order).reshape(*read.shape[:2], sizes.numel(), -1)
+
+
 @dataclass(frozen=True)
 class Trail:
     """Whose units' signals a tensor carries that have met no activation function yet.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -33,11 +33,18 @@ class Prune:
     """Ask the pruner for new masks.
 
     `sparsity` is the target in [0, 1), or None where the method's own rule decides. `swap` is the
-    share of the kept weights that the masks may exchange for others (dynamic sparse training).
+    share of the kept weights that the masks may exchange for others (dynamic sparse training). A pruning
+    `within` a training, as every swap is, begins no round, and nothing is measured at it.
     """
 
     sparsity: float | None
     swap: float = 0.0
+    within: bool = False
+
+    @property
+    def opens_round(self) -> bool:
+        """Whether a round of prune-and-train may begin here."""
+        return not (self.within or self.swap)
 
 
 @dataclass(frozen=True)
@@ -62,12 +69,51 @@ def train_prune_retrain(sparsities: Iterable[float | None], steps: int) -> list[
     return [Train(0, steps), *(phase for s in sparsities for phase in (Prune(s), RETRAIN))]
 
 
-def train_prune_rewind(sparsities: Iterable[float | None], steps: int, step: int) -> list[Phase]:
-    """Train, then for every sparsity prune, rewind to `step` and train again from there."""
+def train_prune_rewind(sparsities: Iterable[float | None], steps: int, step: int, weights: bool = True) -> list[Phase]:
+    """Train, then for every sparsity prune, rewind to `step` and train again from there.
+
+    Without `weights` only the learning rate is rewound.
+    """
     if not 0 <= step < steps:
         raise UserError(f"rewind step must be in [0, {steps}), the steps of dense training, got {step}")
-    rounds = [(Prune(s), Rewind(step), Train(step, steps)) for s in sparsities]
+    back = [Rewind(step)] if weights else []
+    rounds = [[Prune(s), *back, Train(step, steps)] for s in sparsities]
     return [Train(0, steps), *(phase for round_ in rounds for phase in round_)]
+
+
+def train_sparsely(sparsity: float, steps: int, every: int, until: int, swap: Callable[[float], float]) -> list[Phase]:
+    """Prune before any training; then train, and every `every` steps, before step `until`, exchange weights.
+
+    `swap` gives the share to exchange from the share of the way to `until`, in (0, 1).
+    """
+    times = range(every, min(until, steps), every)
+    exchanges = [Prune(sparsity, swap=swap(step / until)) for step in times]
+    return [Prune(sparsity), *_trained_between(times, exchanges, steps)]
+
+
+def prune_gradually(targets: Sequence[tuple[int, float]], steps: int) -> list[Phase]:
+    """Train for `steps`, and at each (step, sparsity) prune to it; one round, opened by an empty pruning."""
+    return [Prune(0.0), *_trained_between([s for s, _ in targets], [Prune(t, within=True) for _, t in targets], steps)]
+
+
+def train_softly(sparsity: float | None, steps: int) -> list[Phase]:
+    """Train for `steps` with a method that takes part in training, which prunes at the end."""
+    return [Prune(0.0), Train(0, steps), Prune(sparsity, within=True)]
+
+
+def _trained_between(times: Sequence[int], prunings: Sequence[Prune], steps: int) -> list[Phase]:
+    """One training of `steps`, with the prunings at their times."""
+    edges = [0, *times, steps]
+    windows = [Train(start, stop) for start, stop in pairwise(edges) if stop > start]
+    if len(windows) != len(prunings) + 1:
+        raise UserError(f"prunings within a training of {steps} steps must be at rising steps in it, got {list(times)}")
+    return [windows[0], *(phase for pair in zip(prunings, windows[1:], strict=True) for phase in pair)]
+
+
+def check_rounds(rounds: int) -> None:
+    """Raises UserError unless there is at least one round."""
+    if rounds < 1:
+        raise UserError(f"pruner.rounds must be at least 1, got {rounds}")
 
 
 def geometric_sparsities(sparsity: float, rounds: int) -> list[float]:
@@ -95,21 +141,20 @@ class Point:
 def measured_points(plan: Sequence[Phase]) -> list[Point]:
     """The points of a plan: before and after the training of every round.
 
-    Prunings with nothing trained between them are one round; so is a whole dynamic sparse
-    training, whose prunings after the first exchange weights (`swap`) at the same sparsity.
+    Prunings with nothing trained between them are one round; so is a training with prunings within.
     """
     points: list[Point] = []
     round_ = 0
-    opened = False  # something was trained since the last round began
+    trained = False  # since the last round began
     for i, (phase, following) in enumerate(pairwise([*plan, None])):
-        if isinstance(phase, Prune) and not phase.swap:
-            if opened or round_ == 0:
-                round_, opened = round_ + 1, False
+        if isinstance(phase, Prune) and phase.opens_round:
+            if trained or round_ == 0:
+                round_, trained = round_ + 1, False
             if not isinstance(following, Prune):
                 points.append(Point(i, round_, "pruned"))
-        elif isinstance(phase, Train):
-            opened = True
-            if following is None or (isinstance(following, Prune) and not following.swap):
+        elif not isinstance(phase, Rewind):
+            trained = True
+            if following is None or (isinstance(following, Prune) and following.opens_round):
                 points.append(Point(i, round_, "trained"))
     return points
 

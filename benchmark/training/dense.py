@@ -16,7 +16,7 @@ from benchmark.records import Record, Row, open_record
 
 def rewind_steps(config: RunConfig, data: Dataset) -> set[int]:
     """The steps of the dense training that the run's plan goes back to, without 0, the initial weights."""
-    plan = config.pruner.plan(config.settings.train.epochs * steps_per_epoch(data, config.settings.train.batch_size))
+    plan = config.plan(config.settings.train.epochs * steps_per_epoch(data, config.settings.train.batch_size))
     return {phase.step for phase in plan if isinstance(phase, Rewind) and phase.step}
 
 

@@ -7,18 +7,19 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.config import Recipe
 from benchmark.data import Batch
 from benchmark.errors import Diverged
 from benchmark.metrics import Autocast
 from benchmark.network import MaskedModel
+from benchmark.training.soft import Objective, cross_entropy
 
 
-def make_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over all parameters, in PyTorch's fused form where the device has one."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
+def make_optimizer(net: MaskedModel, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser over all parameters and the method's own, in PyTorch's fused form where there is one."""
+    parameters = [p for p in [*net.module.parameters(), *net.own.values()] if p.requires_grad]
     fused = parameters[0].device.type in ("cpu", "cuda", "mps")
     common: dict[str, Any] = {"lr": recipe.rate, "weight_decay": recipe.weight_decay, "fused": fused}
     if recipe.optimizer == "sgd":
@@ -38,23 +39,25 @@ def train_steps(
     batches: Iterable[Batch],
     rates: Iterable[float],
     autocast: Autocast = contextlib.nullcontext,
+    objective: Objective | None = None,
 ) -> Tensor:
-    """Take one step for each of `rates`; the losses, (steps,).
+    """Take one step for each of `rates` on `objective`, by default cross-entropy; the losses, (steps,).
 
     A masked weight starts at zero, gets a zero gradient and so stays exactly zero, in the
     optimiser's state too, whatever its momentum and weight decay: one multiplication a step.
 
     Raises Diverged with the first step, counted from 0, whose loss is not finite.
     """
-    module = net.module.train()
+    net.module.train()
     pruned, masks = _float_masks(net)
     losses = []
     group_list = optimizer.param_groups
-    for rate, (inputs, labels) in zip(rates, batches, strict=False):
+    objective = objective or cross_entropy(net)
+    for step, (rate, (inputs, labels)) in enumerate(zip(rates, batches, strict=False)):
         for group in group_list:
             group["lr"] = rate
         with autocast():
-            loss = nn.functional.cross_entropy(module(inputs), labels)
+            loss = objective(inputs, labels, step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if pruned:

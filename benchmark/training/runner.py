@@ -22,11 +22,12 @@ from benchmark.errors import Diverged
 from benchmark.metrics import dense_flops, evaluate_split, masked_flops, measure, prefixed, sparsity
 from benchmark.models import build_model
 from benchmark.network import MaskedModel
-from benchmark.pruning import Phase, Point, Prune, Rewind, Train, check_masks, measured_points
+from benchmark.pruning import Phase, Point, Prune, Rewind, SoftPruner, Train, decide, measured_points
 from benchmark.records import Record, Row
 from benchmark.seeds import stream_seed
 from benchmark.training.dense import dense_training, rewind_steps, snapshot
 from benchmark.training.loop import clear_masked_state, learning_rate, make_optimizer, train_steps
+from benchmark.training.soft import Objective, effective_weights, own_tensors, soft_objective
 from benchmark.training.state import State
 
 BACKWARD = 3  # training FLOPs per forward FLOP: one forward pass, two products backward
@@ -57,11 +58,12 @@ class Runner:
         self.steps_per_epoch = steps_per_epoch(data, self.settings.train.batch_size)
         self.schedules = {"train": self.settings.train, "retrain": config.retraining}
         steps = self.settings.train.epochs * self.steps_per_epoch
-        self.plan = config.pruner.plan(steps) if plan is None else plan
+        self.plan = config.plan(steps) if plan is None else plan
         self.shared = plan is None and self.plan[:1] == [Train(0, steps)]
         self.points = {point.index: point for point in measured_points(self.plan)} if plan is None else {}
         self.on_epoch, self.on_point, self.on_dense_epoch = on_epoch, on_point, on_dense_epoch
         self.net = MaskedModel(self._initial_module(), self.settings.spare)
+        self.soft = config.pruner if plan is None and isinstance(config.pruner, SoftPruner) else None
         self.flops = dense_flops(self.net.module, data.shape)
         self.state = State()
         self.shown = 0  # rows that on_epoch and on_point were given
@@ -71,6 +73,8 @@ class Runner:
 
     def execute(self) -> State:
         """Carry out what is left of the plan; the state at its end."""
+        if self.soft is not None:
+            self.net.own = own_tensors(self.soft, self.net)
         self._resume()
         while self.state.phase < len(self.plan) and not self.state.stopped_early:
             phase = self.plan[self.state.phase]
@@ -97,7 +101,7 @@ class Runner:
         if state.step is None:
             state.step = phase.start
             if self.optimizer is None or state.trained != [phase.schedule, phase.lr, phase.start]:
-                self.optimizer = make_optimizer(self.net.module, recipe)
+                self.optimizer = make_optimizer(self.net, recipe)
                 self.best = None
         assert self.optimizer is not None
         while state.step < stop:
@@ -126,7 +130,7 @@ class Runner:
         batches = train_batches(self.data, self.settings.seed, order, self.settings.train.batch_size, first, last)
         torch.manual_seed(stream_seed(self.settings.seed, "forward", order, first))
         try:
-            losses = train_steps(self.net, self.optimizer, batches, rates, self._autocast)
+            losses = train_steps(self.net, self.optimizer, batches, rates, self._autocast, self._objective())
         except Diverged as error:
             at = f"epoch {len(self.state.epochs) + 1}, step {self.state.steps_total + error.args[0] + 1}"
             raise Diverged(f"the training loss is not finite at {at}; try a smaller --train.lr") from None
@@ -168,9 +172,13 @@ class Runner:
         batches = pruning_batches(self.data, seed, state.prunings, self.settings.score_examples)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(seed, "pruning", state.prunings))
-            masks = self.config.pruner.masks(self.net, batches, phase)
-        check_masks(self.net, masks, phase.sparsity)
-        self.net.apply(masks)
+            pruned = decide(self.config.pruner, self.net, batches, phase)
+        tensors = self.net.tensors()
+        for name, values in pruned.values.items():
+            tensors[name].copy_(values)
+        self.net.apply(pruned.masks)
+        if self.net.own and not any(isinstance(p, Prune) for p in self.plan[state.phase + 1 :]):
+            self.net.own, self.optimizer, state.trained = {}, None, []  # an ordinary network from here on
         if self.optimizer is not None:
             clear_masked_state(self.net, self.optimizer)
         self.best = None
@@ -218,7 +226,23 @@ class Runner:
             state.stopped_early = state.lost_too_much(self.settings.stop_drop)
 
     def _evaluate(self, split: str) -> Row:
-        return evaluate_split(self.net, self.data, split, self._autocast)
+        with self._effective():
+            return evaluate_split(self.net, self.data, split, self._autocast)
+
+    def _objective(self) -> Objective | None:
+        """What is trained for, where the method takes part in it."""
+        if self.soft is None or not self.net.own:
+            return None
+        return soft_objective(self.soft, self.net, self._progress)
+
+    def _effective(self) -> contextlib.AbstractContextManager[None]:
+        if self.soft is None or not self.net.own:
+            return contextlib.nullcontext()
+        return effective_weights(self.soft, self.net, self._progress(0))
+
+    def _progress(self, step: int) -> float:
+        """The share of the training under way that is done, `step` steps into its window."""
+        return min(1.0, ((self.state.step or 0) + step) / (self.settings.train.epochs * self.steps_per_epoch))
 
     def _account(self, steps: int, seconds: float) -> None:
         examples = steps * self.settings.train.batch_size
@@ -234,6 +258,7 @@ class Runner:
                 "state": asdict(self.state),
                 "module": self.net.module.state_dict(),
                 "masks": self.net.masks,
+                "own": {name: tensor.detach() for name, tensor in self.net.own.items()},
                 "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
                 "best": self.best,
                 "new_losses": self.new_losses,
@@ -256,10 +281,11 @@ class Runner:
         self.state = State(**saved["state"])
         self.net.module.load_state_dict(saved["module"])
         self.net.masks = saved["masks"]
+        self.net.own = {name: tensor.requires_grad_() for name, tensor in saved["own"].items()}
         self.best, self.new_losses = saved["best"], saved["new_losses"]
         if saved["optimizer"] is not None:
             schedule = self._schedule_under_way()
-            self.optimizer = make_optimizer(self.net.module, self.schedules[schedule])
+            self.optimizer = make_optimizer(self.net, self.schedules[schedule])
             self.optimizer.load_state_dict(saved["optimizer"])
         self._write_rows()  # a kill may have come between the checkpoint and its rows
 

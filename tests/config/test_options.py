@@ -108,8 +108,8 @@ def test_the_data_folder_may_come_from_the_environment(monkeypatch: pytest.Monke
 def test_a_method_in_a_file_of_the_user_is_found_and_its_content_is_part_of_the_identity(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     text = (
-        "from dataclasses import dataclass\nfrom benchmark import Pruner\n"
-        "@dataclass(frozen=True, kw_only=True)\nclass Mine(Pruner):\n    '''Mine.'''\n    strength: float = 2.0\n"
+        "from dataclasses import dataclass\nfrom benchmark import ScoredPruner\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Mine(ScoredPruner):\n    '''Mine.'''\n    strength: float = 2.0\n"
         "    def score(self, net, batches):\n        return net.weights\n"
     )
     file.write_text(text)

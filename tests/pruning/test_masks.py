@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from benchmark.errors import MethodError, UserError
 from benchmark.network.masked_model import MaskedModel, digest
-from benchmark.pruning.masks import check_masks, check_sparsity, keep_top, layer_densities
+from benchmark.pruning.masks import check_sparsity, check_structure, exchange, keep_top, layer_densities, missed_target
 
 
 def _network() -> nn.Module:
@@ -76,16 +78,6 @@ def test_asking_for_more_than_is_left_fails() -> None:
         keep_top({"a": torch.ones(4)}, {"a": torch.tensor([True, False, False, False])}, 0.5, "global")
 
 
-def test_a_score_that_is_not_finite_fails_and_names_its_layer() -> None:
-    with pytest.raises(MethodError, match=r"scores of fc1.weight"):
-        keep_top(
-            {"fc1.weight": torch.tensor([1.0, float("nan")])},
-            {"fc1.weight": torch.ones(2, dtype=torch.bool)},
-            0.5,
-            "global",
-        )
-
-
 @given(
     sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4),
     sparsity=st.floats(0, 0.999),
@@ -102,6 +94,106 @@ def test_keep_top_equals_sorting_by_score_then_position(
     flat = torch.cat(list(scores.values())).tolist()
     best = sorted(range(len(flat)), key=lambda i: (-flat[i], i))[: round((1 - sparsity) * len(flat))]
     assert kept == [i in best for i in range(len(flat))]
+
+
+def _masks(scores: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: torch.ones_like(s, dtype=torch.bool) for name, s in scores.items()}
+
+
+def test_rows_keep_the_same_share_of_each_output_unit() -> None:
+    scores = {"a": torch.tensor([[1.0, 2.0, 3.0, 4.0], [4.0, 4.0, 1.0, 4.0]])}
+    kept = keep_top(scores, _masks(scores), 0.5, "rows")["a"]
+    assert kept.tolist() == [[False, False, True, True], [True, True, False, False]]
+
+
+def test_a_kernel_goes_whole_by_the_sum_of_its_scores() -> None:
+    scores = {"a": torch.tensor([[[1.0, 1.0], [0.0, 3.0]], [[5.0, 0.0], [0.0, 0.0]]])}  # (2, 2, taps)
+    kept = keep_top(scores, _masks(scores), 0.5, "global", "kernels")["a"]
+    assert kept.all(2).tolist() == [[False, True], [True, False]]
+    assert torch.equal(kept.any(2), kept.all(2))
+
+
+def test_filters_of_unequal_size_come_nearest_to_the_share_of_weights_and_leave_no_layer_empty() -> None:
+    # Filters of 4 and of 2 weights, 12 in all; 6 wanted: the best of each layer (4 + 2) are there already.
+    scores = {"a": torch.tensor([[9.0] * 4, [8.0] * 4]), "b": torch.tensor([[0.1] * 2, [0.2] * 2])}
+    kept = keep_top(scores, _masks(scores), 0.5, "global", "filters")
+    assert [kept[n].all(1).tolist() for n in "ab"] == [[True, False], [False, True]]
+    assert missed_target(kept, 0.5, "global", "filters") is None
+
+
+def test_two_of_four_along_the_input_of_each_position_of_a_kernel() -> None:
+    scores = {"a": torch.arange(12.0).view(1, 6, 2)}  # six inputs, two taps: a whole block of 4 and a rest of 2
+    kept = keep_top(scores, _masks(scores), 0.5, "global", "2:4")["a"]
+    assert kept[0].tolist() == [[False] * 2, [False] * 2, [True] * 2, [True] * 2, [False] * 2, [True] * 2]
+    assert missed_target({"a": kept}, 0.5, "global", "2:4") is None
+    assert "row 0" in (missed_target({"a": torch.ones_like(kept)}, 0.5, "global", "2:4") or "")
+
+
+@given(
+    shapes=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 3)), min_size=1, max_size=3),
+    sparsity=st.floats(0, 0.99),
+    distribution=st.sampled_from(["global", "uniform", "erk", "rows"]),
+    structure=st.sampled_from(["weights", "kernels", "filters", "2:4"]),
+    seed=st.integers(0, 99),
+)
+def test_every_structure_meets_its_target_in_whole_units_that_score_best_in_their_group(
+    shapes: list[tuple[int, int, int]], sparsity: float, distribution: Any, structure: str, seed: int
+) -> None:
+    if structure == "filters" and distribution == "rows":
+        return
+    sparsity, distribution = (0.5, "global") if structure == "2:4" else (sparsity, distribution)
+    generator = torch.Generator().manual_seed(seed)
+    scores = {str(i): torch.rand(shape, generator=generator) + 0.01 for i, shape in enumerate(shapes)}
+    kept = keep_top(scores, _masks(scores), sparsity, distribution, structure)
+    assert missed_target(kept, sparsity, distribution, structure) is None
+    for name, mask in kept.items():
+        units = {"kernels": mask.flatten(0, 1), "filters": mask.flatten(1)}.get(structure)
+        assert units is None or torch.equal(units.any(1), units.all(1))
+        if distribution == "rows" and structure == "weights":
+            for row, chosen in zip(scores[name].flatten(1), mask.flatten(1), strict=True):
+                count = round((1 - sparsity) * len(row))
+                assert set(chosen.nonzero().flatten().tolist()) == set(row.topk(count).indices.tolist())
+        if structure == "2:4":
+            rows = mask.transpose(1, 2).flatten(0, 1)
+            assert all(block.sum() <= 2 for row in rows for block in row.split(4))
+
+
+def test_a_group_off_by_more_than_half_a_unit_is_told_with_its_place() -> None:
+    mask = torch.tensor([[True, True, False, False], [True, True, True, True]])
+    by_row = missed_target({"fc": mask}, 0.5, "rows", "weights")
+    assert by_row == "4 of 4 weights of row 1 of fc are kept, the target keeps 2"
+    assert missed_target({"fc": mask}, 0.25, "global", "weights") is None
+    together = missed_target({"fc": mask}, 0.5, "global", "weights")
+    assert together == "6 of 8 weights of fc are kept, the target keeps 4"
+
+
+def test_an_exchange_drops_the_lowest_kept_and_grows_the_highest_others() -> None:
+    masks = {"a": torch.tensor([True, True, True, False, False])}
+    drop, grow = {"a": torch.tensor([3.0, 1.0, 2.0, 9.0, 9.0])}, {"a": torch.tensor([9.0, 9.0, 9.0, 1.0, 2.0])}
+    assert exchange(masks, drop, grow, 0.4)["a"].tolist() == [True, False, True, False, True]
+    assert exchange(masks, drop, grow, 0.3)["a"].tolist() == [True, True, True, False, False]  # less than one weight
+
+
+def test_nothing_left_to_exchange_leaves_the_masks_as_they_are() -> None:
+    masks = {"full": torch.ones(4, dtype=torch.bool), "empty": torch.zeros(4, dtype=torch.bool)}
+    scores = {name: torch.rand(4) for name in masks}
+    found = exchange(masks, scores, scores, 0.5)
+    assert all(torch.equal(found[name], masks[name]) for name in masks)
+
+
+@pytest.mark.parametrize(
+    ("structure", "distribution", "sparsity", "message"),
+    [
+        ("filter", "global", 0.5, "must be weights, kernels, filters or n:m"),
+        ("4:2", "global", 0.5, "n below m"),
+        ("2:4", "global", 0.9, "pruner.sparsity must be 0.5"),
+        ("2:4", "uniform", 0.5, "pruner.distribution left out"),
+        ("filters", "rows", 0.5, "goes with global, uniform or erk"),
+    ],
+)
+def test_an_impossible_structure_is_refused(structure: str, distribution: Any, sparsity: float, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_structure(structure, distribution, sparsity)
 
 
 @given(density=st.floats(0.001, 1), widths=st.lists(st.integers(1, 300), min_size=2, max_size=6))
@@ -130,21 +222,6 @@ def test_erk_densities_of_lenet_300_100_worked_by_hand() -> None:
 def test_a_sparsity_out_of_range_says_what_to_write(sparsity: float, way: str) -> None:
     with pytest.raises(UserError, match=rf"sparsity must be in \[0, 1\), got {sparsity:g}; {way}"):
         check_sparsity(sparsity)
-
-
-def test_masks_that_do_not_fit_fail_with_their_name() -> None:
-    net = MaskedModel(_network())
-    with pytest.raises(MethodError, match=r"'9.weight', which the network does not have"):
-        check_masks(net, {"9.weight": torch.ones(1, dtype=torch.bool)}, None)
-    with pytest.raises(MethodError, match=r"mask of 3.weight must be bool, \(4, 12\)"):
-        check_masks(net, {"3.weight": torch.ones(4, 12)}, None)
-
-
-def test_a_missed_target_fails() -> None:
-    net = MaskedModel(_network())
-    kept = torch.ones(4, 12, dtype=torch.bool)
-    with pytest.raises(MethodError, match="75 of 75 weights are kept, the target sparsity keeps 38"):
-        check_masks(net, {"3.weight": kept}, 0.5)
 
 
 def test_digest_sees_values_names_and_shapes() -> None:

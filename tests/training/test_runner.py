@@ -167,12 +167,12 @@ def test_a_training_that_diverges_is_marked_with_epoch_and_step(tmp_path: Path) 
 def test_a_method_that_breaks_its_contract_fails_the_run_with_the_reason(tmp_path: Path) -> None:
     file = tmp_path / "bad.py"
     file.write_text(
-        "from dataclasses import dataclass\nfrom benchmark import Pruner\n@dataclass(frozen=True, kw_only=True)\n"
-        "class Bad(Pruner):\n    'Bad.'\n    sparsity: float | None = 0.5\n"
+        "from dataclasses import dataclass\nfrom benchmark import ScoredPruner\n@dataclass(frozen=True, kw_only=True)\n"
+        "class Bad(ScoredPruner):\n    'Bad.'\n"
         "    def score(self, net, batches):\n        return {n: w / 0 for n, w in net.weights.items()}\n"
     )
     outcome = carry_out(_config(tmp_path / "results", pruner=f"{file}:Bad"))
-    assert (outcome.state, outcome.reason) == ("failed", "the scores of fc1.weight are not all finite")
+    assert (outcome.state, outcome.reason) == ("failed", "Bad.prune: the scores of fc1.weight are not all finite")
 
 
 def test_the_best_validation_epoch_is_measured_where_asked(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def _net() -> MaskedModel:
 def test_masked_weights_and_their_optimiser_state_stay_exactly_zero(optimizer: str) -> None:
     net = _net()
     recipe = Recipe(optimizer=optimizer, lr=0.1, weight_decay=0.1)  # type: ignore[arg-type]
-    made = make_optimizer(net.module, recipe)
+    made = make_optimizer(net, recipe)
     train_steps(net, made, BATCHES, [0.1] * 5)  # momentum and moments that a mask then has to stop
     masks = {name: torch.rand(mask.shape) > 0.5 for name, mask in net.masks.items()}
     masks["1.weight"] = torch.tensor([True, False] * 3)
@@ -47,7 +47,7 @@ def test_training_with_masks_equals_masking_weights_and_gradients_by_hand() -> N
     net.apply({"0.weight": mask})
     recipe = Recipe(optimizer="sgd", lr=0.1)
     made, by_hand = (
-        make_optimizer(net.module, recipe),
+        make_optimizer(net, recipe),
         torch.optim.SGD(slow.module.parameters(), 0.1, 0.9, weight_decay=5e-4),
     )
     train_steps(net, made, BATCHES, [0.1] * 5)
@@ -73,7 +73,7 @@ def test_the_learning_rate_falls_where_the_recipe_says() -> None:
 def test_a_loss_that_is_not_finite_stops_with_its_first_step() -> None:
     bad = [(torch.full((8, 4), float("inf")), torch.zeros(8, dtype=torch.long))]
     with pytest.raises(Diverged) as caught:
-        train_steps(_net(), make_optimizer(_net().module, Recipe()), [*BATCHES[:2], *bad, *BATCHES[:1]], [0.1] * 4)
+        train_steps(_net(), make_optimizer(_net(), Recipe()), [*BATCHES[:2], *bad, *BATCHES[:1]], [0.1] * 4)
     assert caught.value.args == (2,)
 
 

@@ -1,0 +1,84 @@
+"""Whole units of a network: which layers' can go, and all that goes with one."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from benchmark.network.channel_rules import LEAVES, RULES
+from benchmark.network.channels import ChannelRecord
+from benchmark.network.graph import unread_units
+from benchmark.network.masked_model import MaskedModel, Masks, layers
+from benchmark.network.signals import SignalRecord
+from benchmark.network.tracing import without_fast_path
+
+NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
+
+
+def removable_layers(net: MaskedModel, example: Tensor) -> list[str]:
+    """The prunable weights of layers whose units can go one by one, in definition order.
+
+    Not the output's layers, those read by an operation that is not understood, and grouped ones, whose
+    units go with what they read. `example` is one network input, with its leading dimension.
+    """
+    probe = MaskedModel(net.module)
+    probe.masks = {name: torch.zeros_like(mask) for name, mask in probe.masks.items()}
+    unread = unread_units(probe, example)
+    whole = [f"{name}.weight" for name, layer in layers(net.module) if getattr(layer, "groups", 1) == 1]
+    return [
+        name for name in whole if name in net.weights and name.removesuffix(".weight") in unread
+        and unread[name.removesuffix(".weight")].all()
+    ]  # fmt: skip
+
+
+@torch.no_grad()
+def whole_units(net: MaskedModel, masks: Masks, example: Tensor) -> Masks:
+    """`masks` over those of `net`, and with each unit that they leave no connection all that belongs to it.
+
+    Its bias and its batch norm go, so that it emits 0, and the connections that read it; units that these
+    leave without connections go too.
+    """
+    found = {**net.masks, **masks}
+    module = copy.deepcopy(net.module).eval()
+    prunable = {name: layer for name, layer in layers(module) if f"{name}.weight" in net.weights}
+    signals = SignalRecord(module, list(prunable))
+    signals.run(example)
+    while True:
+        before = sum(int(mask.sum()) for mask in found.values())
+        for name in prunable:
+            gone = ~found[f"{name}.weight"].flatten(1).any(1)
+            if gone.any():
+                _take(found, module, name, signals.norms.get(name), gone)
+        _drop_readers(found, net, example)
+        if sum(int(mask.sum()) for mask in found.values()) == before:
+            return found
+
+
+def _take(found: Masks, module: torch.nn.Module, name: str, norm: str | None, gone: Tensor) -> None:
+    """Mask the bias and the batch norm of units of a layer."""
+    tensors = {**dict(module.named_buffers()), **dict(module.named_parameters())}
+    owned = [f"{name}.bias", *(f"{norm}.{part}" for part in NORM_PARTS if norm is not None)]
+    for part in (p for p in owned if p in tensors):
+        found[part] = found.get(part, torch.ones_like(gone)) & ~gone
+
+
+def _drop_readers(found: Masks, net: MaskedModel, example: Tensor) -> None:
+    """Mask the connections that read only zeros."""
+    masked = MaskedModel(copy.deepcopy(net.module).cpu().eval(), net.spare)
+    masked.apply({name: mask.cpu() for name, mask in found.items()})
+    record = ChannelRecord(masked.module, masked.masks, RULES, LEAVES)
+    with without_fast_path():
+        record.run(example.cpu())
+    silent: dict[str, Tensor] = {}
+    for layer in record.layers:
+        zero = torch.from_numpy(layer.inputs.constant == 0).to(example.device)
+        silent[layer.name] = silent[layer.name] & zero if layer.name in silent else zero
+    for name, layer in layers(net.module):
+        weight = f"{name}.weight"
+        if weight in net.weights and name in silent and silent[name].any():
+            mask = found[weight]
+            groups = getattr(layer, "groups", 1)
+            read = silent[name].view(groups, 1, mask.shape[1]).expand(-1, len(mask) // groups, -1).flatten(0, 1)
+            found[weight] = mask & ~read.view(*read.shape, *[1] * (mask.dim() - 2))
