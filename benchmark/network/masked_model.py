@@ -60,10 +60,12 @@ class MaskedModel:
         return self.tensor(name).numel() if mask is None else int(mask.sum())
 
     @torch.no_grad()
-    def apply(self, masks: Mapping[str, Tensor] | None = None) -> None:
-        """Take over `masks` (all names, or some) and set what they remove to exactly zero."""
+    def apply(self, masks: Mapping[str, Tensor] | None = None, values: Mapping[str, Tensor] | None = None) -> None:
+        """Take over `masks` (all names, or some) and new `values`, and set what masks remove to exactly zero."""
         self.masks.update(masks or {})
         tensors = self.tensors()
+        for name, value in (values or {}).items():
+            tensors[name].copy_(value)
         for name, mask in self.masks.items():
             tensors[name].masked_fill_(~mask, 0)
 

@@ -1,3 +1,4 @@
+from .check import Finding as Finding, check_method as check_method
 from .execution import (
     Outcome as Outcome,
     carry_out as carry_out,

@@ -173,10 +173,7 @@ class Runner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(seed, "pruning", state.prunings))
             pruned = decide(self.config.pruner, self.net, batches, phase)
-        tensors = self.net.tensors()
-        for name, values in pruned.values.items():
-            tensors[name].copy_(values)
-        self.net.apply(pruned.masks)
+        self.net.apply(pruned.masks, pruned.values)
         if self.net.own and not any(isinstance(p, Prune) for p in self.plan[state.phase + 1 :]):
             self.net.own, self.optimizer, state.trained = {}, None, []  # an ordinary network from here on
         if self.optimizer is not None:
