@@ -14,11 +14,12 @@ VALUE_BYTES = 4  # float32
 INDEX_BYTES = 4  # int32, as sparse kernels take them
 
 
-def count(net: MaskedModel, flops: FlopCount, structural: FlopCount) -> dict[str, Any]:
+def count(net: MaskedModel, flops: FlopCount, structural: FlopCount, collapsed: bool) -> dict[str, Any]:
     """All fields of a measured point that follow from masks and FLOPs, under the names of the records.
 
-    `flops` is the count of the unpruned network, `structural` that without its dead units. A ratio to
-    nothing is None. Buffers, such as running means, are no parameters, masked or not.
+    `flops` is the count of the unpruned network, `structural` that without its dead units; `collapsed` says
+    that its output does not depend on its input. A ratio to nothing is None. Buffers, such as running means,
+    are no parameters, masked or not.
     """
     sizes = _sizes(net)
     weights = [sizes[name] for name in _layer_parameters(net.module) if name in sizes]
@@ -44,7 +45,7 @@ def count(net: MaskedModel, flops: FlopCount, structural: FlopCount) -> dict[str
         "bytes_dense": VALUE_BYTES * total,
         "bytes_sparse": stored,
         "bytes_sparse_format": stored_as,
-        "collapsed": any(row["kept"] == 0 for row in rows),
+        "collapsed": collapsed,
         "layers": rows,
         "flops_unsupported": dict(flops.unsupported),
         "structural_note": structural.note,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from benchmark.network import LayerCall, MaskedModel, SignalRecord, layers, shrink_noted, without_fast_path
+from benchmark.network import LayerCall, Shrunk, SignalRecord, layers, without_fast_path
 
 OPERATORS = ("conv", "linear")  # fvcore's names of what conv and linear layers do
 COUNTS_KEPT = 256
@@ -108,7 +108,6 @@ def effective_flops(count: FlopCount, densities: Mapping[str, float]) -> float:
     return count.total - sparse
 
 
-def structural_flops(net: MaskedModel, shape: tuple[int, ...]) -> FlopCount:
+def structural_flops(shrunk: Shrunk, shape: tuple[int, ...]) -> FlopCount:
     """fvcore's count of the network without its dead units."""
-    found = shrink_noted(net, shape)
-    return dense_flops(found.module, shape, note=found.note)
+    return dense_flops(shrunk.module, shape, note=shrunk.note)

@@ -11,7 +11,7 @@ from benchmark.metrics.accuracy import Autocast, evaluate
 from benchmark.metrics.counting import count
 from benchmark.metrics.firing import firing_patterns
 from benchmark.metrics.flops import FlopCount, structural_flops
-from benchmark.network import MaskedModel, digest
+from benchmark.network import MaskedModel, digest, shrink
 from benchmark.records import Row, write_atomically
 
 FIRING_EXAMPLES = 1000  # of the validation split, evenly spaced, at least; at most twice as many
@@ -22,10 +22,11 @@ def measure(net: MaskedModel, data: Dataset, flops: FlopCount, autocast: Autocas
 
     Test data are read here, once. How often each unit fires for each class goes into `firing_file`.
     """
+    shrunk = shrink(net, data.shape)
     return {
         **evaluate_split(net, data, "test", autocast),
         **prefixed("val_", evaluate_split(net, data, "validation", autocast)),
-        **count(net, flops, structural_flops(net, data.shape)),
+        **count(net, flops, structural_flops(shrunk, data.shape), shrunk.collapsed),
         "firing": _firing(net, data, firing_file),
         "weights_sha256": digest(net.module.state_dict()),
         "masks_sha256": digest(net.masks),

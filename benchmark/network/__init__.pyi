@@ -1,6 +1,6 @@
 from .graph import unread_units as unread_units
 from .masked_model import MaskedModel as MaskedModel, Masks as Masks, digest as digest, layers as layers
-from .removal import masked_copy as masked_copy, shrink_noted as shrink_noted
+from .removal import Shrunk as Shrunk, masked_copy as masked_copy, shrink as shrink
 from .signals import (
     LayerCall as LayerCall,
     SignalRecord as SignalRecord,

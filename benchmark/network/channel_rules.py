@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
 from benchmark.models import OptionA
-from benchmark.network.channels import ChannelRecord, Channels, Floats, Layer, Rule, Vector
+from benchmark.network.channels import ChannelRecord, Channels, Flags, Floats, Layer, Rule, Vector
 from benchmark.network.masked_model import LAYERS
 
 aten = torch.ops.aten
@@ -23,14 +23,20 @@ aten = torch.ops.aten
 
 def linear(record: ChannelRecord, func: Any, args: Any, kwargs: Any, out: Tensor) -> bool:
     x, weight, bias = args
-    return _layer(record, weight, bias, x, out, x.dim() - 1, groups=1, padded=False)
+    return _layer(record, weight, bias, x, out, x.dim() - 1, 1, np.zeros((), dtype=np.bool_))
 
 
 def convolution(record: ChannelRecord, func: Any, args: Any, kwargs: Any, out: Tensor) -> bool:
-    x, weight, bias, _stride, padding, _dilation, transposed, _output_padding, groups = args
+    x, weight, bias, stride, padding, dilation, transposed, _output_padding, groups = args
     if transposed:
         return False
-    return _layer(record, weight, bias, x, out, 1, groups, padded=any(padding))
+    geometry = np.broadcast_arrays(x.shape[2:], out.shape[2:], stride, padding, dilation)
+    border = np.zeros(weight.shape[2:], dtype=np.bool_)
+    for dim, (size, count, step, before, between) in enumerate(np.transpose(geometry)):
+        first = np.arange(border.shape[dim]) * between - before  # where each tap reads first, and last
+        outside = (first < 0) | (first + (count - 1) * step >= size)
+        border |= outside.reshape([-1 if d == dim else 1 for d in range(border.ndim)])
+    return _layer(record, weight, bias, x, out, 1, groups, border)
 
 
 def _layer(
@@ -41,31 +47,32 @@ def _layer(
     out: Tensor,
     dim: int,
     groups: int,
-    padded: bool,
+    border: Flags,
 ) -> bool:
+    """A conv or linear layer; `border` says which taps read padding: there, a constant is nought."""
     name, _, leaf = (record.name(weight) or "").rpartition(".")
     layer = record.module.get_submodule(name)
     if leaf != "weight" or not isinstance(layer, LAYERS) or bias is not layer.bias:
         return False
     inputs = record.followed(x, dim)
-    kept = record.mask(f"{name}.weight")
-    kept = kept.reshape(groups, -1, *kept.shape[1:])  # (groups, out / groups, in / groups, ...)
-    kept = kept.any(axis=tuple(range(3, kept.ndim)))
-    spread = np.isnan(inputs.constant) | (padded & (inputs.constant != 0))
-    varies = (kept & spread.reshape(groups, 1, -1)).any(2).reshape(-1)
+    mask = record.mask(f"{name}.weight")
+    mask = mask.reshape(groups, len(mask) // groups, mask.shape[1], -1)  # (groups, out / groups, in / groups, taps)
+    kept, cut_off = mask.any(3), (mask & border.reshape(-1)).any(3)
+    varying, uneven = np.isnan(inputs.constant), ~np.isnan(inputs.constant) & (inputs.constant != 0)
+    spread = (kept & varying.reshape(groups, 1, -1)) | (cut_off & uneven.reshape(groups, 1, -1))
+    varies = spread.any(2).reshape(-1)
     values = constant_part(weight, inputs.constant, groups)
     if bias is not None:
         values = values + bias.detach().double().numpy()
     outputs = record.fresh(dim, np.where(varies, np.nan, values))
 
     def backward() -> None:
-        read = (kept & outputs.live.reshape(groups, -1, 1)).any(1).reshape(-1)
-        inputs.needed |= read
-        if padded:
-            record.pinned.append(inputs.atoms[read & ~np.isnan(inputs.constant) & spread])
+        live = outputs.live.reshape(groups, -1, 1)
+        inputs.needed |= (kept & live).any(1).reshape(-1)
+        record.pinned.append(inputs.atoms[(cut_off & live).any(1).reshape(-1) & uneven])
 
     record.put(out, outputs, backward)
-    record.layers.append(Layer(name, inputs, outputs, padded))
+    record.layers.append(Layer(name, inputs, outputs))
     return True
 
 

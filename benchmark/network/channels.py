@@ -62,7 +62,6 @@ class Layer:
     name: str
     inputs: Channels
     outputs: Channels
-    padded: bool = False  # with zeros, so that a constant input is not constant at the border
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,7 @@ class ChannelRecord(TorchDispatchMode):
         self.together: list[tuple[Indices, Indices]] = []
         self.pinned: list[Indices] = []
         self.atoms = 0  # how many there are
+        self.reads_input = False  # an output certainly reads what is not followed, as the module's input, once run
         self.uses: Counter[str] = Counter()  # of each parameter and buffer, by operations
         self._rules = rules
         self._leaves = leaves
@@ -101,6 +101,8 @@ class ChannelRecord(TorchDispatchMode):
         self._aliases: dict[int, dict[int, Tensor]] = {}  # by storage; keeps them alive, so that no id is reused
         self._backward: list[Callable[[], None]] = []
         self._inside = 0  # depth of calls that are recorded as one operation
+        self._sources: list[Channels] = []  # of tensors that are not followed
+        self._guessed = False  # something counts as needed because what reads it has no rule
 
     @torch.no_grad()
     def run(self, inputs: Tensor) -> Tensor:
@@ -112,9 +114,11 @@ class ChannelRecord(TorchDispatchMode):
         finally:
             for handle in handles:
                 handle.remove()
+        guessed = self._guessed
         self.pin(_tensors(output))
         for step in reversed(self._backward):
             step()
+        self.reads_input = not guessed and any(source.needed.any() for source in self._sources)
         return output
 
     # What rules use.
@@ -152,6 +156,7 @@ class ChannelRecord(TorchDispatchMode):
         self.pin([tensor])
         found = self.fresh(dim, np.full(tensor.shape[dim], np.nan))
         self.pinned.append(found.atoms)
+        self._sources.append(found)
         return found
 
     def fresh(self, dim: int, constant: Floats) -> Channels:
@@ -182,6 +187,7 @@ class ChannelRecord(TorchDispatchMode):
         """Keep every channel of `tensors`: something reads them that has no rule."""
         sources = [c for t in tensors if (c := self.channels(t)) is not None]
         self.pinned.extend(c.atoms for c in sources)
+        self._guessed |= bool(sources)
 
         def backward() -> None:
             for source in sources:

@@ -3,7 +3,7 @@
 A unit (a conv's filter, a linear layer's neuron) is dead where masks leave it nothing that varies to
 emit, or leave nobody who reads it. A constant that it still emits (its bias, or its batch norm's) is
 added to the bias of those who read it. Where a reader pads its input with zeros, a constant other than
-zero is no longer one at the border: such a unit counts as live.
+zero is no longer one for the taps that read the border: a unit that such a tap reads counts as live.
 """
 
 from __future__ import annotations
@@ -26,69 +26,101 @@ from benchmark.network.channels import ChannelRecord, Flags, Floats, Indices, La
 from benchmark.network.masked_model import MaskedModel
 from benchmark.network.tracing import without_fast_path
 
-TOLERANCE = 1e-4  # largest difference of outputs, relative to the largest output
+TOLERANCE = 1e-9  # largest difference of outputs in float64, relative to the largest output
 SMALLEST = 1e-3  # outputs below this are compared as if they were this large
 
 
 @dataclass(frozen=True)
 class Shrunk:
-    """A shrunk network, in evaluation mode on the CPU; `note` says what stood in the way of removing more."""
+    """A network without its dead units, in evaluation mode on the CPU.
+
+    `collapsed` says that its output does not depend on its input; `note` what stood in the way of removing more.
+    """
 
     module: nn.Module
+    collapsed: bool
     note: str = ""
 
 
 class SelectChannels(nn.Module):
-    """What is left of a zero-padding shortcut: chosen input channels times a gate; index -1 stands for zero."""
+    """What is left of a zero-padding shortcut: chosen input channels times a gate, plus a constant for each.
+
+    Index -1 stands for zero: a channel that is new, or whose input is gone.
+    """
 
     index: Tensor
     gate: Tensor
+    constant: Tensor
 
-    def __init__(self, index: Tensor, gate: Tensor, stride: int) -> None:
+    def __init__(self, index: Tensor, gate: Tensor, constant: Tensor, stride: int) -> None:
         super().__init__()
         self.stride = stride
         self.register_buffer("index", index)
         self.register_buffer("gate", gate)
+        self.register_buffer("constant", constant)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, 1))  # a channel of zeros at the end
-        return x[:, self.index] * self.gate.view(-1, 1, 1)
+        return x[:, self.index] * self.gate.view(-1, 1, 1) + self.constant.view(-1, 1, 1)
 
 
-def shrink(net: MaskedModel, shape: tuple[int, ...]) -> nn.Module:
-    """A copy of the network, on the CPU, without its dead units; `shape` is that of one input (C, H, W)."""
-    return shrink_noted(net, shape).module
+@torch.no_grad()
+def shrink(net: MaskedModel, shape: tuple[int, ...]) -> Shrunk:
+    """A copy of the network without its dead units; `shape` is that of one input (C, H, W).
 
+    The result is held against the masked network in float64, where rounding hides nothing, on inputs
+    that it was not made from. Where it fails that, as where a forward has sizes written into it, less is
+    removed: at last nothing.
 
-def shrink_noted(net: MaskedModel, shape: tuple[int, ...]) -> Shrunk:
-    """As `shrink`, with a note where something kept it from removing all that is dead.
-
-    The result is held against the masked network on random inputs. Where it fails that, as where a
-    forward has sizes written into it, less is removed: at last nothing.
+    Masks say whether it has collapsed. Where an operator is not understood, several inputs do.
     """
     without_views = {key: rule for key, rule in RULES.items() if rule is not view}
     notes = []
-    for rules, kept in ((RULES, "the channels that are reshaped"), (without_views, "everything")):
-        try:
-            return Shrunk(_shrunk(net, shape, rules), "; ".join(notes))
-        except Exception as error:  # whatever a foreign forward raises
-            notes.append(f"kept {kept}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
-    return Shrunk(masked_copy(net)[0], "; ".join(notes))
+    with without_fast_path():
+        for rules, kept in ((RULES, "the channels that are reshaped"), (without_views, "everything")):
+            try:
+                return _shrunk(net, shape, rules, "; ".join(notes))
+            except Exception as error:  # whatever a foreign forward raises
+                notes.append(f"kept {kept}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+        module, _ = masked_copy(net)
+        _, inputs = _inputs(shape, _dtype(module))
+        return Shrunk(module, _all_alike(module(inputs)), "; ".join(notes))
 
 
-def _shrunk(net: MaskedModel, shape: tuple[int, ...], rules: Mapping[Any, Rule]) -> nn.Module:
+def _shrunk(net: MaskedModel, shape: tuple[int, ...], rules: Mapping[Any, Rule], note: str) -> Shrunk:
     module, masks = masked_copy(net)
-    generator = torch.Generator().manual_seed(0)
-    dtype = next((p.dtype for p in module.parameters()), torch.float32)
-    inputs = torch.randn(2, *shape, generator=generator, dtype=dtype)
+    dtype = _dtype(module)
+    module.double()
+    traced, held = _inputs(shape, torch.float64)
     record = ChannelRecord(module, masks, rules, LEAVES)
-    with torch.no_grad(), without_fast_path():
-        expected = record.run(inputs)
-        _remove(module, record, _removed(record, module))
-        difference = (module(inputs) - expected).abs().max()
-    if not difference <= TOLERANCE * max(SMALLEST, float(expected.abs().max())):
-        raise ArithmeticError(f"outputs differ by {difference:.3g}")
-    return module
+    record.run(traced)
+    expected = module(held)
+    _remove(module, record, _removed(record, module))
+    difference = (module(held) - expected).abs()
+    if not (difference <= TOLERANCE * _scale(expected)).all():
+        raise ArithmeticError(f"outputs differ by {difference.max():.3g}")
+    return Shrunk(module.to(dtype), not record.reads_input and _all_alike(expected), note)
+
+
+def _inputs(shape: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Random inputs to follow a network by, and others, small and large and of either sign, to compare by."""
+    generator = torch.Generator().manual_seed(0)
+    traced, held = (torch.randn(2, *shape, generator=generator, dtype=torch.float64).to(dtype) for _ in range(2))
+    return traced, torch.cat([held, -10 * held])
+
+
+def _dtype(module: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in module.parameters()), torch.float32)
+
+
+def _scale(outputs: Tensor) -> Tensor:
+    """The largest output of each example, shaped so as to broadcast."""
+    return outputs.abs().amax(tuple(range(1, outputs.dim())), keepdim=True).clamp(min=SMALLEST)
+
+
+def _all_alike(outputs: Tensor) -> bool:
+    """Whether all examples have the same output."""
+    return bool(((outputs - outputs[:1]).abs() <= TOLERANCE * _scale(outputs)).all())
 
 
 def masked_copy(net: MaskedModel) -> tuple[nn.Module, dict[str, Tensor]]:
@@ -168,8 +200,7 @@ def _remove(module: nn.Module, record: ChannelRecord, removed: Flags) -> None:
             parent, _, name = layer.name.rpartition(".")
             setattr(module.get_submodule(parent), name, _selected(part, layer, inputs, outputs))
         else:
-            folded = np.where(removed[layer.inputs.atoms] & (not layer.padded), layer.inputs.constant, 0)
-            _cut(part, inputs, outputs, folded)
+            _cut(part, inputs, outputs, np.where(removed[layer.inputs.atoms], layer.inputs.constant, 0))
     for vector in record.vectors:
         keep = np.flatnonzero(~removed[vector.atoms])
         if len(keep) < len(vector.atoms):
@@ -202,11 +233,13 @@ def _cut(layer: Any, inputs: Indices, outputs: Indices, folded: Floats) -> None:
 
 
 def _selected(shortcut: OptionA, layer: Layer, inputs: Indices, outputs: Indices) -> SelectChannels:
-    """The shortcut between the inputs and outputs that are kept."""
+    """The shortcut between the inputs and outputs that are kept; what it gave of inputs that are gone is a constant."""
     offset = (len(layer.outputs.atoms) - len(layer.inputs.atoms)) // 2
     place = {old + offset: new for new, old in enumerate(inputs.tolist())}
     index = torch.tensor([place.get(old, -1) for old in outputs.tolist()])
-    return SelectChannels(index, shortcut.gate.detach()[torch.from_numpy(outputs)], shortcut.stride)
+    gate = shortcut.gate.detach()[torch.from_numpy(outputs)]
+    constant = torch.from_numpy(np.nan_to_num(layer.outputs.constant[outputs])).to(gate.dtype)
+    return SelectChannels(index, gate, constant.where(index < 0, 0), shortcut.stride)
 
 
 def _set(owner: nn.Module, name: str, values: Tensor) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from benchmark.data import dataset_info
 from benchmark.errors import UserError, unknown
 from benchmark.models import build_model, input_shape
-from benchmark.network import MaskedModel, layers, masked_copy, shrink_noted
+from benchmark.network import MaskedModel, layers, masked_copy, shrink
 from benchmark.records import Record, read_json, write_atomically
 
 FILES = {  # by format
@@ -73,7 +73,7 @@ def export(
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot export to {path}: {error.strerror}; choose another folder") from error
-    shrunk = shrink_noted(net, shape)
+    shrunk = shrink(net, shape)
     masked, masks = masked_copy(net)
     about = {**metadata, "input_shape": list(shape), "note": shrunk.note, "layers": _sizes(shrunk.module)}
     files = [path / name for name in FILES[format]]

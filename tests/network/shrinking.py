@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from benchmark.network.masked_model import MaskedModel, layers
-from benchmark.network.removal import shrink_noted
+from benchmark.network.removal import shrink
 
+ROUNDING = {torch.float32: 1e-4, torch.float64: 1e-9}  # allowed difference of outputs, relative to the largest
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
@@ -41,18 +43,21 @@ def pruned(module: nn.Module, seed: int, units: float = 0.4, weights: float = 0.
 
 
 def assert_same_function(net: MaskedModel, shape: tuple[int, ...], smaller: nn.Module) -> None:
-    x = torch.randn(4, *shape, generator=torch.Generator().manual_seed(7))
+    dtype = next(net.module.parameters()).dtype
+    x = torch.randn(4, *shape, generator=torch.Generator().manual_seed(7), dtype=dtype)
     with torch.no_grad():
         expected, found = net.module.eval()(x), smaller(x)
     scale = max(float(expected.abs().max()), 1e-3)
-    torch.testing.assert_close(found / scale, expected / scale, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found / scale, expected / scale, atol=ROUNDING[x.dtype], rtol=0)
 
 
 def assert_shrinks(net: MaskedModel, shape: tuple[int, ...]) -> nn.Module:
-    """The shrunk network, which computes the same and needed no second thoughts."""
-    found = shrink_noted(net, shape)
+    """The shrunk network, in float64, which computes the same and needed no second thoughts."""
+    exact = MaskedModel(copy.deepcopy(net.module).double())
+    exact.apply(net.masks)
+    found = shrink(exact, shape)
     assert found.note == ""
-    assert_same_function(net, shape, found.module)
+    assert_same_function(exact, shape, found.module)
     return found.module
 
 

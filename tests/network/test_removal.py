@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from benchmark.metrics.flops import dense_flops, structural_flops
 from benchmark.models.lenet import LeNet5
-from benchmark.models.resnet import OptionA
+from benchmark.models.resnet import OptionA, ResNet
 from benchmark.network.masked_model import MaskedModel
 from benchmark.network.removal import SelectChannels, shrink
 from tests.network.shrinking import Gated, Residual, assert_shrinks, head, kill, pruned, randomise, sizes
@@ -26,7 +27,7 @@ def test_dead_filters_and_neurons_take_their_kernels_and_columns_with_them() -> 
     smaller = assert_shrinks(net, (1, 28, 28))
     assert sizes(smaller) == {"conv1": (18, 1, 5, 5), "conv2": (40, 18, 5, 5), "fc1": (400, 640), "fc2": (10, 400)}
     by_hand = 24**2 * 18 * 25 + 8**2 * 40 * 18 * 25 + 640 * 400 + 400 * 10
-    assert structural_flops(net, (1, 28, 28)).total == by_hand
+    assert structural_flops(shrink(net, (1, 28, 28)), (1, 28, 28)).total == by_hand
 
 
 def test_a_unit_that_nobody_reads_is_dead_and_so_is_what_only_it_read() -> None:
@@ -123,7 +124,7 @@ def test_masks_count_and_zero_values_do_not() -> None:
     nn.init.zeros_(net.module[0].weight)
     nn.init.zeros_(net.module[1].weight)
     nn.init.zeros_(net.module[1].bias)
-    assert sizes(shrink(net, (1, 6, 6))) == sizes(net.module)
+    assert sizes(shrink(net, (1, 6, 6)).module) == sizes(net.module)
 
 
 def test_a_residual_stream_loses_a_channel_only_when_no_branch_feeds_it() -> None:
@@ -167,8 +168,8 @@ def test_a_layer_never_loses_its_last_unit() -> None:
 
 def test_nothing_goes_where_nothing_is_masked() -> None:
     net = lenet_5()
-    assert sizes(shrink(net, (1, 28, 28))) == sizes(net.module)
-    assert structural_flops(net, (1, 28, 28)) == dense_flops(net.module, (1, 28, 28))
+    assert sizes(shrink(net, (1, 28, 28)).module) == sizes(net.module)
+    assert structural_flops(shrink(net, (1, 28, 28)), (1, 28, 28)) == dense_flops(net.module, (1, 28, 28))
 
 
 def test_shrinking_twice_is_shrinking_once() -> None:
@@ -217,3 +218,67 @@ def test_a_shortcut_with_zero_padding_loses_dead_channels_on_both_sides() -> Non
     assert sizes(smaller) == {"stem": (3, 2, 3, 3), "body": (5, 3, 3, 3), "fc": (3, 5)}
     assert isinstance(smaller.shortcut, SelectChannels)
     assert smaller.shortcut.index.tolist() == [-1, 0, 1, -1, -1]
+
+
+# Collapsed: the output no longer depends on the input.
+
+
+def emptied(module: nn.Module, *names: str) -> MaskedModel:
+    """The network without any weight in the layers `names`; their biases and batch norms are live."""
+    net = MaskedModel(randomise(module, torch.Generator().manual_seed(0)))
+    net.apply({f"{name}.weight": torch.zeros_like(net.masks[f"{name}.weight"]) for name in names})
+    return net
+
+
+def test_an_empty_block_that_a_shortcut_goes_around_is_no_collapse() -> None:
+    torch.manual_seed(0)
+    module = ResNet(8)
+    assert not shrink(emptied(module, "layers.1.conv1", "layers.1.conv2"), (3, 16, 16)).collapsed
+    assert shrink(emptied(module, "conv1"), (3, 16, 16)).collapsed
+
+
+def test_a_block_whose_shortcut_is_masked_as_well_is_a_collapse() -> None:
+    net = emptied(ResNet(8), "layers.1.conv2")
+    net.apply({"layers.1.shortcut.gate": torch.zeros(32, dtype=torch.bool)})
+    assert shrink(net, (3, 16, 16)).collapsed
+
+
+@pytest.mark.parametrize("name", ["conv1", "conv2", "fc1", "fc2"])
+def test_an_empty_layer_with_no_way_around_it_is_a_collapse(name: str) -> None:
+    assert shrink(emptied(LeNet5(), name), (1, 28, 28)).collapsed
+
+
+def test_kept_weights_that_do_not_meet_are_a_collapse() -> None:
+    net = MaskedModel(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)))
+    net.apply({"0.weight": torch.tensor([1, 1, 0, 0]).bool().view(4, 1).expand(4, 3)})
+    net.apply({"2.weight": torch.tensor([0, 0, 1, 1]).bool().expand(2, 4)})
+    assert shrink(net, (3,)).collapsed
+    net.apply({"2.weight": torch.tensor([0, 1, 1, 1]).bool().expand(2, 4)})
+    assert not shrink(net, (3,)).collapsed
+
+
+def test_a_constant_that_padding_makes_uneven_does_not_depend_on_the_input() -> None:
+    assert shrink(emptied(padded(norm=True).module, "0"), (1, 6, 6)).collapsed
+
+
+def test_masks_say_what_is_collapsed_where_values_leave_nothing() -> None:
+    net = MaskedModel(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)))
+    nn.init.zeros_(net.module[0].weight)
+    assert not shrink(net, (3,)).collapsed
+
+
+class Normalised(nn.Module):
+    """Layer norm, which is not understood, between two linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.norm(self.first(x)))
+
+
+@pytest.mark.parametrize("name", ["first", "last"])
+def test_outputs_say_what_is_collapsed_where_an_operator_is_not_understood(name: str) -> None:
+    assert not shrink(emptied(Normalised()), (3,)).collapsed
+    assert shrink(emptied(Normalised(), name), (3,)).collapsed

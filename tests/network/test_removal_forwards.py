@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from benchmark.metrics.flops import structural_flops
 from benchmark.models.lenet import LeNet5
 from benchmark.network.masked_model import MaskedModel
-from benchmark.network.removal import shrink_noted
+from benchmark.network.removal import shrink
 from tests.network.shrinking import assert_same_function, assert_shrinks, kill, randomise, sizes
 
 
@@ -71,7 +71,7 @@ def test_channels_that_cannot_be_followed_stay_and_the_function_too(act: Callabl
 
 def test_a_forward_that_leaves_torch_is_found_out_by_the_comparison() -> None:
     net = written(leave_torch)
-    found = shrink_noted(net, (3,))
+    found = shrink(net, (3,))
     assert_same_function(net, (3,), found.module)
     assert "kept everything" in found.note
 
@@ -89,13 +89,13 @@ def test_sizes_written_into_a_forward_keep_the_reshaped_channels_and_say_so() ->
     net = MaskedModel(randomise(FixedSize(), torch.Generator().manual_seed(0)))
     for name, units in {"conv1": [0], "conv2": [0, 1], "fc1": [0, 1, 2]}.items():
         kill(net, name, units)
-    found = shrink_noted(net, (1, 28, 28))
+    found = shrink(net, (1, 28, 28))
     assert_same_function(net, (1, 28, 28), found.module)
     assert {name: shape[0] for name, shape in sizes(found.module).items()} == {
         "conv1": 19, "conv2": 50, "fc1": 497, "fc2": 10,
     }  # fmt: skip
     assert found.note.startswith("kept the channels that are reshaped: RuntimeError")
-    assert structural_flops(net, (1, 28, 28)).note == found.note
+    assert structural_flops(found, (1, 28, 28)).note == found.note
 
 
 class Stateful(nn.Module):
@@ -111,7 +111,7 @@ class Stateful(nn.Module):
 
 
 def test_a_network_that_fails_the_comparison_is_left_whole_with_the_reason() -> None:
-    found = shrink_noted(MaskedModel(Stateful()), (3,))
+    found = shrink(MaskedModel(Stateful()), (3,))
     assert found.note.count("ArithmeticError: outputs differ by") == 2
     assert sizes(found.module) == {"fc": (3, 3)}
 

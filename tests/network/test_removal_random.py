@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 import timm
@@ -14,7 +15,19 @@ from torch import nn
 from benchmark.metrics.flops import dense_flops
 from benchmark.models.lenet import LeNet5, LeNet300100
 from benchmark.models.registry import build_model
-from tests.network.shrinking import Gated, Residual, assert_shrinks, head, parameters, pruned
+from benchmark.network.masked_model import MaskedModel
+from benchmark.network.removal import shrink
+from benchmark.pruning.masks import keep_top
+from tests.network.shrinking import (
+    Gated,
+    Residual,
+    assert_same_function,
+    assert_shrinks,
+    head,
+    parameters,
+    pruned,
+    randomise,
+)
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True)
 ACTIVATIONS = (nn.ReLU, nn.Sigmoid, nn.GELU, lambda: nn.ReLU(inplace=True), nn.Hardsigmoid, nn.Softplus)
@@ -113,3 +126,41 @@ def test_a_cifar_network_shrinks_and_computes_the_same(model: str, options: dict
     net = pruned(build_model(model, 10, 0, shape=(3, 32, 32), **options), seed=1, units=0.4, shifts=0.7)
     smaller = assert_shrinks(net, (3, 32, 32))
     assert parameters(smaller) < 0.9 * parameters(net.module)
+
+
+def assert_shrinks_resnet_20(seeds: range) -> None:
+    """With shares of the units, weights and biases masked, each share in turn; the constants that go on are exact."""
+    mixtures = list(product((0.0, 0.3, 0.6, 0.9), (0.0, 0.5, 0.9, 0.98), (0.0, 0.5, 1.0)))
+    for seed in seeds:
+        units, weights, shifts = mixtures[seed % len(mixtures)]
+        module = build_model("resnet_20", 10, seed, shape=(3, 32, 32), shortcut="a")
+        net = pruned(module, seed, units, weights, shifts)
+        smaller = assert_shrinks(net, (3, 32, 32))
+        assert units < 0.5 or parameters(smaller) < 0.8 * parameters(module)
+
+
+def test_resnet_20_computes_the_same_under_two_dozen_random_masks() -> None:
+    assert_shrinks_resnet_20(range(1, 48, 2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, 240, 48))
+def test_resnet_20_computes_the_same_under_240_random_masks(first: int) -> None:
+    assert_shrinks_resnet_20(range(first, first + 48))
+
+
+@pytest.mark.parametrize(("sparsity", "speedup"), [(0.98, 1.1), (0.985, 1.2), (0.99, 1.4)])
+def test_resnet_20_has_dead_units_at_high_sparsity_and_loses_them(sparsity: float, speedup: float) -> None:
+    module = build_model("resnet_20", 10, 0, shape=(3, 32, 32), shortcut="a")
+    net = MaskedModel(randomise(module, torch.Generator().manual_seed(0)))
+    net.apply(keep_top({name: w.abs() for name, w in net.weights.items()}, net.masks, sparsity, "global"))
+    smaller = assert_shrinks(net, (3, 32, 32))
+    assert dense_flops(module, (3, 32, 32)).total > speedup * dense_flops(smaller, (3, 32, 32)).total
+
+
+def test_a_float32_network_stays_one_and_agrees_as_far_as_rounding_goes() -> None:
+    net = pruned(build_model("resnet_20", 10, 0, shape=(3, 32, 32), shortcut="a"), 0, 0.3, 0.9, 0.5)
+    found = shrink(net, (3, 32, 32))
+    assert found.note == ""
+    assert {t.dtype for t in found.module.state_dict().values() if t.is_floating_point()} == {torch.float32}
+    assert_same_function(net, (3, 32, 32), found.module)
