@@ -10,8 +10,12 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
+from collections import Counter, OrderedDict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
+from types import BuiltinFunctionType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +24,7 @@ from benchmark.network import LayerCall, Shrunk, SignalRecord, layers, without_f
 
 OPERATORS = ("conv", "linear")  # fvcore's names of what conv and linear layers do
 COUNTS_KEPT = 256
+PLAIN = {bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, slice, type(Ellipsis)}
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,10 @@ def dense_flops(module: nn.Module, shape: tuple[int, ...], note: str = "") -> Fl
     that has been counted before is not counted again.
     """
     module = getattr(module, "_orig_mod", module)  # a compiled model's own
-    key = (_architecture(module), shape)
+    try:
+        key = (_architecture(module, {}), shape)
+    except (TypeError, RecursionError):
+        return replace(_count(module, shape), note=note)
     if key not in _COUNTS:
         if len(_COUNTS) >= COUNTS_KEPT:
             _COUNTS.clear()
@@ -63,8 +71,15 @@ def _count(module: nn.Module, shape: tuple[int, ...]) -> FlopCount:
         with torch.no_grad(), without_fast_path(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from fvcore.nn import FlopCountAnalysis  # here: its import itself warns
+            from fvcore.nn.jit_handles import conv_flop_count, get_shape
+
+            def same_padding(inputs: list[Any], outputs: list[Any]) -> Any:
+                """A convolution with `padding="same"`, an operator of its own, which fvcore would skip."""
+                x, weight, out = (get_shape(value) or [] for value in (*inputs[:2], outputs[0]))
+                return Counter({"conv": conv_flop_count(x, weight, out)})
 
             found = FlopCountAnalysis(module, torch.zeros(1, *shape, dtype=dtype))
+            found.set_op_handle("aten::_convolution_mode", same_padding)
             counts = found.by_module_and_operator()
             total, unsupported = int(found.total()), dict(found.unsupported_ops())
     finally:
@@ -88,18 +103,32 @@ def _used_as_functions(module: nn.Module, names: list[str], inputs: Tensor) -> d
     return found
 
 
-def _architecture(module: nn.Module) -> Hashable:
-    """All that a count can depend on: classes, shapes, and plain attributes such as strides."""
-    plain = (bool, int, float, str, tuple, list, type(None))
-    return tuple(
-        (
-            name,
-            type(part),
-            tuple((k, tuple(t.shape)) for k, t in {**part._parameters, **part._buffers}.items() if t is not None),
-            tuple((k, repr(v)) for k, v in vars(part).items() if isinstance(v, plain) and k != "training"),
-        )
-        for name, part in module.named_modules()
-    )
+def _architecture(value: Any, seen: dict[int, int]) -> Hashable:
+    """A key of all that a count can depend on in `value`, a module or an attribute of one.
+
+    Parameters and buffers count by shape: training changes their values. `seen` numbers those and modules
+    by identity, so that what is shared is told from what is equal.
+
+    Raises TypeError where something in it cannot be compared by what it is.
+    """
+    kind = type(value)
+    if kind in PLAIN or isinstance(value, (type, Enum, BuiltinFunctionType)):
+        return kind, value
+    if isinstance(value, nn.Module):
+        if id(value) in seen:
+            return kind, seen[id(value)]
+        seen[id(value)] = len(seen)
+        state = {name: t for name, t in (value._parameters | value._buffers).items() if t is not None}
+        rest = {n: v for n, v in vars(value).items() if n not in ("_parameters", "_buffers", "training")}
+        shapes = tuple((n, t.dtype, tuple(t.shape), seen.setdefault(id(t), len(seen))) for n, t in state.items())
+        return kind, shapes, _architecture(rest, seen)
+    if kind in (tuple, list, torch.Size):
+        return kind, tuple(_architecture(v, seen) for v in value)
+    if kind in (set, frozenset):
+        return kind, frozenset(_architecture(v, seen) for v in value)
+    if kind in (dict, OrderedDict):
+        return kind, tuple((_architecture(k, seen), _architecture(v, seen)) for k, v in value.items())
+    raise TypeError(f"{kind.__name__} has no key")
 
 
 def effective_flops(count: FlopCount, densities: Mapping[str, float]) -> float:

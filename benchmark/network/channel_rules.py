@@ -28,15 +28,14 @@ def linear(record: ChannelRecord, func: Any, args: Any, kwargs: Any, out: Tensor
 
 def convolution(record: ChannelRecord, func: Any, args: Any, kwargs: Any, out: Tensor) -> bool:
     x, weight, bias, stride, padding, dilation, transposed, _output_padding, groups = args
-    if transposed:
-        return False
-    geometry = np.broadcast_arrays(x.shape[2:], out.shape[2:], stride, padding, dilation)
     border = np.zeros(weight.shape[2:], dtype=np.bool_)
+    geometry = np.broadcast_arrays(x.shape[2:], out.shape[2:], stride, padding, dilation)
     for dim, (size, count, step, before, between) in enumerate(np.transpose(geometry)):
-        first = np.arange(border.shape[dim]) * between - before  # where each tap reads first, and last
-        outside = (first < 0) | (first + (count - 1) * step >= size)
-        border |= outside.reshape([-1 if d == dim else 1 for d in range(border.ndim)])
-    return _layer(record, weight, bias, x, out, 1, groups, border)
+        first = np.arange(border.shape[dim]) * between - before  # where each tap reads first
+        border |= ((first < 0) | (first + (count - 1) * step >= size)).reshape(
+            [-1 if d == dim else 1 for d in range(border.ndim)]
+        )
+    return not transposed and _layer(record, weight, bias, x, out, 1, groups, border)
 
 
 def _layer(
@@ -60,11 +59,10 @@ def _layer(
     kept, cut_off = mask.any(3), (mask & border.reshape(-1)).any(3)
     varying, uneven = np.isnan(inputs.constant), ~np.isnan(inputs.constant) & (inputs.constant != 0)
     spread = (kept & varying.reshape(groups, 1, -1)) | (cut_off & uneven.reshape(groups, 1, -1))
-    varies = spread.any(2).reshape(-1)
     values = constant_part(weight, inputs.constant, groups)
     if bias is not None:
         values = values + bias.detach().double().numpy()
-    outputs = record.fresh(dim, np.where(varies, np.nan, values))
+    outputs = record.fresh(dim, np.where(spread.any(2).reshape(-1), np.nan, values))
 
     def backward() -> None:
         live = outputs.live.reshape(groups, -1, 1)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+from enum import Enum
+from functools import partial
+from typing import Literal
 
 import pytest
 import timm
 import torch
 import torchvision
+from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -144,3 +149,95 @@ def test_effective_flops_scale_each_layer_by_its_density_and_keep_the_rest_dense
     assert effective_flops(count, {"a": 0.5, "b": 0.1}) == pytest.approx(300 + 30 + 100)
     assert effective_flops(count, {"a": 0.5}) == pytest.approx(300 + 300 + 100)
     assert effective_flops(count, {"a": 0.0, "b": 0.0}) == pytest.approx(100)
+
+
+def test_padding_same_is_in_the_total_and_none_of_it_is_unsupported() -> None:
+    module = nn.Sequential(nn.Conv2d(2, 4, 3, padding="same"), nn.Conv2d(4, 4, 5, padding="same", groups=4))
+    count = dense_flops(module, (2, 6, 6))
+    assert count.layers == {"0": 36 * 4 * 2 * 9, "1": 36 * 4 * 25}
+    assert (count.total, count.unsupported) == (sum(count.layers.values()), {})
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> nn.Sequential:
+    """Convolutions with every sort of padding, groups, strides and dilations, norms, and linear layers."""
+    width, parts = 4, list[nn.Module]()
+    for _ in range(draw(st.integers(1, 4))):
+        out = draw(st.sampled_from([4, 8]))
+        padding = draw(st.sampled_from(["same", "valid", 0, 1, 2]))
+        kernel = draw(st.integers(1, 3))
+        stride = 1 if padding == "same" else draw(st.integers(1, 2))
+        groups, dilation = draw(st.sampled_from([1, 2, 4])), draw(st.integers(1, 2))
+        mode: Literal["zeros", "circular"] = draw(st.sampled_from(["zeros", "circular"]))
+        parts.append(nn.Conv2d(width, out, kernel, stride, padding, dilation, groups, padding_mode=mode))
+        parts += [nn.BatchNorm2d(out)] * draw(st.booleans()) + [nn.ReLU()]
+        width = out
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * width, 3))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(module=networks(), density=st.sampled_from([0.0, 0.02, 0.5]))
+def test_a_total_contains_its_layers_and_masks_never_make_a_network_slower(module: nn.Module, density: float) -> None:
+    shape = (4, 48, 48)
+    count = dense_flops(module, shape)
+    assert count.layers == counted_by_torch(module, shape)
+    assert count.total >= sum(count.layers.values())
+    sparse = effective_flops(count, dict.fromkeys(count.layers, density))
+    assert 0 <= sparse <= count.total
+
+
+class Attributed(nn.Linear):
+    """A layer with an attribute, that counts how often it is called."""
+
+    calls = 0
+
+    def __init__(self, attribute: object) -> None:
+        super().__init__(2, 2)
+        self.attribute = attribute
+
+    def forward(self, input: Tensor) -> Tensor:
+        type(self).calls += 1
+        return super().forward(input)
+
+
+class Side(Enum):
+    LEFT = 1
+    RIGHT = 2
+
+
+ATTRIBUTES = {
+    "an enum": (Side.LEFT, Side.RIGHT),
+    "a nested list": ([1, [2, {"a": 3}]], [1, [2, {"a": 4}]]),
+    "a dict": ({"stride": 1}, {"stride": 2}),
+    "a set": ({1, 2}, {1, 3}),
+    "a type": (nn.ReLU, nn.GELU),
+    "a built-in function": (torch.relu, torch.tanh),
+    "true, and one": (True, 1),
+    "a data type": (torch.float32, torch.float64),
+}
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_networks_that_differ_by_an_attribute_are_counted_apart_and_equal_ones_once(name: str) -> None:
+    one, other = ATTRIBUTES[name]
+    dense_flops(Attributed(one), (2,))
+    calls = Attributed.calls
+    dense_flops(Attributed(copy.deepcopy(one)), (2,))
+    assert Attributed.calls == calls
+    dense_flops(Attributed(other), (2,))
+    assert Attributed.calls > calls
+
+
+@pytest.mark.parametrize("attribute", [object(), lambda x: x, [torch.ones(3)], partial(torch.add, 1)])
+def test_what_cannot_be_compared_is_counted_each_time(attribute: object) -> None:
+    module = Attributed(attribute)
+    dense_flops(module, (2,))
+    calls = Attributed.calls
+    dense_flops(module, (2,))
+    assert Attributed.calls > calls
+
+
+def test_a_layer_used_twice_is_another_network_than_one_used_once() -> None:
+    layer = nn.Linear(2, 2)
+    counts = [dense_flops(nn.Sequential(*used), (2,)).total for used in ([layer], [layer, layer])]
+    assert counts == [4, 8]

@@ -63,6 +63,7 @@ class Without:
         self._emit("stem", net.act(self._norm("stem", net.bn, self._conv("image", "stem", net.conv))))
         stream = "stem"
         for i, block in enumerate(net.blocks):
+            assert isinstance(block, Block)
             inner, out = f"inner{i}", f"stream{i}"
             self._emit(inner, net.act(self._norm(inner, block.bn1, self._conv(stream, inner, block.conv1))))
             body = self._norm(out, block.bn2, self._conv(inner, out, block.conv2))
