@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from benchmark.network import LayerCall, patches
 
@@ -31,7 +32,7 @@ class ConnectionSignals:
     def __init__(self, formula: Formula, norm: Norm) -> None:
         self.formula: Formula = formula
         self.norm: Norm = norm
-        self._sums: dict[tuple[str, torch.Size], tuple[LayerCall, Tensor, int]] = {}
+        self._sums: dict[tuple[str, int, torch.Size], tuple[LayerCall, Tensor, int]] = {}
 
     def add(self, call: LayerCall, inputs: Tensor) -> None:
         """Take in one use of a layer."""
@@ -39,18 +40,20 @@ class ConnectionSignals:
         signals = inputs.abs() if convolution else inputs.abs().flatten(0, -2)
         by_example = convolution and self.formula == "paper"
         found = kernel_signals(call, signals, self.norm) if by_example else signals.sum(0)
-        key = (call.name, inputs.shape[1:])
+        key = (call.name, call.first, inputs.shape[1:])
         _, before, count = self._sums.get(key, (None, 0, 0))
         self._sums[key] = (call, before + found, count + len(signals))
 
     @property
     def names(self) -> set[str]:
         """The layers that were used."""
-        return {name for name, _ in self._sums}
+        return {name for name, _, _ in self._sums}
 
     def importance(self, name: str) -> Tensor:
         """(units, connections), the bias last where there is one; of a layer used at several places, the sum."""
-        return torch.stack([self._importance(*self._sums[key]) for key in self._sums if key[0] == name]).sum(0)
+        found = [(first, self._importance(*seen)) for (layer, first, _), seen in self._sums.items() if layer == name]
+        units = max(first + len(part) for first, part in found)
+        return torch.stack([F.pad(part, (0, 0, first, units - first - len(part))) for first, part in found]).sum(0)
 
     def _importance(self, call: LayerCall, total: Tensor, count: int) -> Tensor:
         mean = total / count
@@ -116,17 +119,23 @@ def _products_of_taps(kernels: Tensor) -> Tensor:
     return products.mul_(1.0 + (first != second)[:, None])
 
 
-def largest_share(importance: Tensor, alpha: float) -> Tensor:
+def largest_share(importance: Tensor, alpha: float, grouped: bool = False) -> Tensor:
     """For each unit (row), the connections that carry at least the share `alpha` of its signal.
 
     With s_0 >= s_1 >= ... a unit's n importances, p the number of prefix sums strictly below alpha times
     their total, and t = min(p + 1, n - 1), those above s_t are kept: ties with the first one removed
-    go too, and so does whatever is 0. A unit's only connection carries all and stays if it is above 0.
+    go too, and so does whatever is 0. So the weakest always goes, which from a unit of very few takes
+    most of its signal. A unit's only connection carries all and stays if it is above 0, and of a
+    `grouped` (depthwise) convolution's two, a kernel and its bias, the weaker one goes only where it
+    carries 1 - alpha or less, and neither where they are equal.
     """
     connections = importance.shape[1]
     if connections == 1:
         return importance > 0
     ordered = importance.sort(1, descending=True).values
+    if connections == 2 and grouped:
+        carries = importance > (1 - alpha) * importance.sum(1, keepdim=True)
+        return (carries | (importance == ordered[:, :1])) & (importance > 0)
     below = ordered.cumsum(1) < alpha * importance.sum(1, keepdim=True)
     last = (below.sum(1, keepdim=True) + 1).clamp(max=connections - 1)
     return importance > ordered.gather(1, last)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from baselines.nnrelief.importance import ConnectionSignals, Formula, Norm, largest_share
 from benchmark import RETRAIN, Batches, MaskedModel, Phase, Prune, Pruned, Pruner, Rewind, Scores, Train, check_rounds
 from benchmark.errors import UserError
-from benchmark.network import SignalRecord, gates, layers, small_batches, unread_units
+from benchmark.network import SignalRecord, WeightedLayer, gates, small_batches, unread_units
 
+Layers = dict[str, WeightedLayer]
 Removed = dict[str, Tensor]  # by parameter or buffer: True where an entry is removed
 
 
@@ -32,17 +33,24 @@ class NNrelief(Pruner):
     Differs: the program never applies the mask of the first convolution of a ResNet, and scores a
         ResNet's later rounds as if its shortcuts were whole; here both are done. A unit with a single
         connection keeps it (depthwise kernels, a first convolution of grey images): the rule would
-        remove every one of them.
+        remove every one of them. Of a grouped convolution's filter with two (a depthwise kernel and its
+        bias), the weaker goes only where the other carries the share alpha by itself, and neither of
+        equal ones: the rule would always remove one or both. Elsewhere the weakest connection of a unit
+        with two or more always goes, as in the program, even at alpha = 1.
 
     Beyond the paper's networks, by the same principle. Grouped and depthwise convolutions: a filter
     weighs the kernels of its own group. Linear layers at many places (tokens): the mean is over
     examples and tokens. Additions: a convolution or linear layer, through its batch norm or not, is a
-    summand that can be removed where only the addition reads it, so projection shortcuts can, per
-    filter, and identity shortcuts without a gate cannot (attention's and the MLP's outputs compete with
-    the residual stream, which stays). Any activation function decides about silence; where none
-    follows (layer norm, attention), the output itself. Clean-up goes as far as operations are
-    understood, as channels.py has them. Refused, unless spared: layers whose inputs cannot be seen,
-    such as the output projection of `nn.MultiheadAttention`, and transposed convolutions.
+    summand that can be removed where only additions read it, before and after, in the whole forward, so
+    projection shortcuts can, per filter, and identity shortcuts without a gate cannot (attention's and
+    the MLP's outputs compete with the residual stream, which stays). A branch that is below the bound
+    in every channel goes as a whole, as those that begin near zero do in a network hardly trained. Any
+    activation function decides about silence; where none follows (layer norm, attention), the output
+    itself. `nn.MultiheadAttention`: its projections are the linear layers they are; that of the inputs
+    has a unit for every row of `in_proj_weight`. A bias that is computed from others, or shared by
+    projections, counts in the signal and stays. Clean-up goes as far as operations are understood, as
+    channels.py has them. Refused, unless spared: layers whose inputs cannot be seen, such as transposed
+    convolutions and weights that are multiplied as matrices, and layers that are not used.
     """
 
     alpha_conv: float = 0.9  # share of a filter's signal that is kept, in (0, 1]; the authors' program
@@ -66,75 +74,72 @@ class NNrelief(Pruner):
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         """By weight, the share that its connection has in the signal of its unit; higher is kept."""
         module = copy.deepcopy(net.module).eval()
-        names = [name.removesuffix(".weight") for name in net.weights]
-        signals, _ = self._observe(module, names, batches)
+        signals, _ = self._observe(module, net.layers, [], batches)
         scores = {}
-        for name, weight in net.weights.items():
-            signal = signals[name.removesuffix(".weight")]
+        for name, layer in net.layers.items():
+            signal, weight = signals[name], layer.parameter
             shares = signal / signal.sum(1, keepdim=True).clamp(min=torch.finfo(signal.dtype).tiny)
-            scores[name] = _per_weight(shares[:, : weight.shape[1]], weight).clone()
+            scores[layer.weight] = _per_weight(shares[:, : weight.shape[1]], weight).clone()
         return scores
 
     def prune(self, net: MaskedModel, batches: Batches, phase: Prune) -> Pruned:
         pruned = MaskedModel(copy.deepcopy(net.module).eval(), net.spare)
         pruned.masks = dict(net.masks)
         shortcuts = gates(pruned.module)
-        prunable = {name: layer for name, layer in layers(pruned.module) if f"{name}.weight" in net.weights}
-        linear = [name for name, layer in prunable.items() if isinstance(layer, nn.Linear)]
-        convs = [name for name in prunable if name not in linear]
+        convs = {n: layer for n, layer in pruned.layers.items() if isinstance(layer.module, nn.modules.conv._ConvNd)}
+        linear = {n: layer for n, layer in pruned.layers.items() if n not in convs}
         norms: dict[str, str] = {}
-        for names, alpha in ((convs + shortcuts, self.alpha_conv), (linear, self.alpha_fc)):
-            if names:
-                signals, record = self._observe(pruned.module, names, batches)
+        for layers, gated, alpha in ((convs, shortcuts, self.alpha_conv), (linear, [], self.alpha_fc)):
+            if layers or gated:
+                signals, record = self._observe(pruned.module, layers, gated, batches)
                 norms |= record.norms
-                _remove(pruned, _weak(pruned, signals, alpha))
+                _remove(pruned, _weak(layers, signals, alpha))
                 _remove(pruned, _whole_units(pruned, _outweighed(record, alpha), norms={}))
                 _remove(pruned, _whole_units(pruned, _silent(record), norms))
         unread = unread_units(pruned, batches[0][0][:1])
-        own = {name: units for name, units in unread.items() if name in prunable or name in shortcuts}
+        own = {name: units for name, units in unread.items() if name in pruned.layers or name in shortcuts}
         _remove(pruned, _whole_units(pruned, own, norms))
         return Pruned(pruned.masks)
 
-    def _observe(self, module: nn.Module, names: list[str], batches: Batches) -> tuple[dict[str, Tensor], SignalRecord]:
+    def _observe(
+        self, module: nn.Module, layers: Layers, shortcuts: list[str], batches: Batches
+    ) -> tuple[dict[str, Tensor], SignalRecord]:
         """The importance of each layer's connections, (units, connections), and all else that was seen."""
         normed = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
         norm: Norm = "sum" if self.formula == "released" and not normed else "frobenius"
         connections = ConnectionSignals(self.formula, self.norm or norm)
-        record = SignalRecord(module, names, connections.add)
+        record = SignalRecord(module, [*layers, *shortcuts], connections.add)
         for inputs, _ in small_batches(batches):
             record.run(inputs)
-        shortcuts = gates(module)
-        scored = [name for name in names if name not in shortcuts]
-        unseen = [name for name in scored if name not in connections.names]
+        unseen = [layer.weight for name, layer in layers.items() if name not in connections.names]
         if unseen:
             raise UserError(
                 "nnrelief cannot score layers that are not used, or not as a plain convolution or linear layer; "
-                f"leave them unpruned: --spare {' '.join(f'{name}.weight' for name in unseen)}"
+                f"leave them unpruned: --spare {' '.join(unseen)}"
             )
-        return {name: connections.importance(name) for name in scored}, record
+        return {name: connections.importance(name) for name in layers}, record
 
 
-def _weak(net: MaskedModel, signals: dict[str, Tensor], alpha: float) -> Removed:
+def _weak(layers: Layers, signals: dict[str, Tensor], alpha: float) -> Removed:
     """Connections that do not belong to the largest ones with the share `alpha` of their unit's signal."""
     removed = {}
-    tensors = net.tensors()
-    for name, signal in signals.items():
-        weight = tensors[f"{name}.weight"]
-        weak = ~largest_share(signal, alpha)
-        removed[f"{name}.weight"] = _per_weight(weak[:, : weight.shape[1]], weight)
-        if weak.shape[1] > weight.shape[1] and f"{name}.bias" in tensors:  # some are computed from others
-            removed[f"{name}.bias"] = weak[:, -1]
+    for name, layer in layers.items():
+        weight = layer.parameter
+        weak = ~largest_share(signals[name], alpha, grouped=layer.groups > 1)
+        removed[layer.weight] = _per_weight(weak[:, : weight.shape[1]], weight)
+        if weak.shape[1] > weight.shape[1] and layer.bias is not None:  # some are computed from others
+            removed[layer.bias] = weak[:, -1]
     return removed
 
 
 def _outweighed(record: SignalRecord, alpha: float) -> Removed:
-    """By layer or gate, the units whose part of an addition is below (1 - alpha) / alpha of the other part."""
+    """By layer or gate, the units whose part of each addition is below (1 - alpha) / alpha of the other part."""
     removed: Removed = {}
     for left, right in record.additions.values():
-        for (sources, own), (_, other) in ((left, right), (right, left)):
-            below = own.norm(dim=1) / other.norm(dim=1) < (1 - alpha) / alpha  # 0 / 0 is not
-            for source in sources:
-                removed[source] = removed[source] | below if source in removed else below
+        for (source, own), (_, other) in ((left, right), (right, left)):
+            if source is not None:
+                below = own.norm(dim=1) / other.norm(dim=1) < (1 - alpha) / alpha  # 0 / 0 is not
+                removed[source] = removed[source] & below if source in removed else below
     return removed
 
 
@@ -148,14 +153,15 @@ def _silent(record: SignalRecord) -> Removed:
 
 def _whole_units(net: MaskedModel, units: Removed, norms: dict[str, str]) -> Removed:
     """All that belongs to these units of layers and gates: connections, bias, and batch norm as `norms` has it."""
-    tensors = net.tensors()
+    tensors, layers = net.tensors(), net.layers
     removed: Removed = {}
     for source, gone in units.items():
         if source in tensors:  # a gate
             removed[source] = gone
             continue
-        removed[f"{source}.weight"] = _per_weight(gone[:, None], tensors[f"{source}.weight"])
-        owned = [f"{source}.bias"]
+        layer = layers[source]
+        removed[layer.weight] = _per_weight(gone[:, None], layer.parameter)
+        owned = [] if layer.bias is None else [layer.bias]
         if source in norms and gone.any():
             owned += [f"{norms[source]}.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var")]
         removed.update(dict.fromkeys((name for name in owned if name in tensors), gone))

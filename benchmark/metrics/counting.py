@@ -24,9 +24,9 @@ def count(net: MaskedModel, flops: FlopCount, structural: FlopCount, collapsed: 
     sizes = _sizes(net)
     weights = [sizes[name] for name in _layer_parameters(net.module) if name in sizes]
     rows = [
-        {"name": name, "kept": kept, "total": total, "flops_dense": flops.layers.get(name, 0)}
-        for name, _ in layers(net.module)
-        for kept, total in [sizes[f"{name}.weight"]]
+        {"name": layer.name, "kept": kept, "total": total, "flops_dense": flops.layers.get(layer.name, 0)}
+        for layer in layers(net.module)
+        for kept, total in [sizes[layer.weight]]
     ]
     effective = masked_flops(net, flops)
     stored, stored_as = sparse_bytes(net)
@@ -62,7 +62,7 @@ def sparsity(net: MaskedModel) -> float:
 def masked_flops(net: MaskedModel, flops: FlopCount) -> float:
     """FLOPs per example where each conv and linear layer does its share of `flops` that its mask keeps."""
     sizes = _sizes(net)
-    densities = {name: kept / total for name, _ in layers(net.module) for kept, total in [sizes[f"{name}.weight"]]}
+    densities = {layer.name: kept / total for layer in layers(net.module) for kept, total in [sizes[layer.weight]]}
     return effective_flops(flops, densities)
 
 
@@ -96,7 +96,7 @@ def _sizes(net: MaskedModel) -> dict[str, tuple[int, int]]:
 
 def _layer_parameters(module: nn.Module) -> list[str]:
     """The names of the weights and biases of conv and linear layers."""
-    return [f"{name}.{leaf}" for name, layer in layers(module) for leaf in ("weight", "bias") if hasattr(layer, leaf)]
+    return [name for layer in layers(module) for name in (layer.weight, layer.bias) if name is not None]
 
 
 def _sums(sizes: list[tuple[int, int]]) -> tuple[int, int]:

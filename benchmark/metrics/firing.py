@@ -51,7 +51,7 @@ def firing_patterns(net: MaskedModel, batches: list[Batch], classes: int) -> dic
     One pass over `batches`. Classes without an example are left out of `rates`. The module is left as it was.
     """
     module = copy.deepcopy(net.module).eval()
-    names = [name for name, _ in layers(module)]
+    names = [layer.name for layer in layers(module)]
     seen: dict[str, Tensor] = {}  # by layer, of one pass: (examples, units, positions)
 
     def on_emit(trail: Trail, value: Tensor) -> None:

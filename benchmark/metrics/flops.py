@@ -84,7 +84,8 @@ def _count(module: nn.Module, shape: tuple[int, ...]) -> FlopCount:
             total, unsupported = int(found.total()), dict(found.unsupported_ops())
     finally:
         logger.disabled = disabled
-    by_layer = {name: int(sum(counts[name][op] for op in OPERATORS)) for name, _ in layers(module)}
+    booked = {layer.name: counts.get(layer.name, {}) for layer in layers(module)}
+    by_layer = {name: int(sum(found.get(op, 0) for op in OPERATORS)) for name, found in booked.items()}
     if uncalled := [name for name, count in by_layer.items() if not count]:
         by_layer |= _used_as_functions(module, uncalled, torch.zeros(1, *shape, dtype=dtype))
     return FlopCount(total, by_layer, unsupported)

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from benchmark.models import OptionA
 from benchmark.network.channels import ChannelRecord, Channels, Flags, Floats, Layer, Rule, Vector
-from benchmark.network.masked_model import LAYERS
+from benchmark.network.layers import LAYERS
 
 aten = torch.ops.aten
 

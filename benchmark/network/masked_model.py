@@ -10,16 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
+from benchmark.network.layers import WeightedLayer, all_layers, layers
 
 Masks = dict[str, Tensor]
-
-LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
 
 
 class MaskedModel:
     """A network and its masks; hooks of a Pruner read it and never write it.
 
-    `masks` has a bool tensor (True = kept) for every prunable weight, all conv and linear weights
+    `masks` has a bool tensor (True = kept) for every prunable weight, the weights of all `layers`
     but those whose names match a pattern of `spare`, and for whatever else a method has removed.
     Masked entries of the module's parameters (and buffers, such as a shortcut's gate) are exactly 0.
     `own` holds what a method trains beside the network, if it does.
@@ -28,23 +27,26 @@ class MaskedModel:
     def __init__(self, module: nn.Module, spare: Iterable[str] = ()) -> None:
         self.module = module
         self.spare = tuple(spare)
-        names = [n for n, _ in layers(module)]
+        names = [layer.weight for layer in all_layers(module)]
         for pattern in self.spare:
-            if not any(fnmatchcase(f"{n}.weight", pattern) for n in names):
-                raise UserError(
-                    f"spare: no weight is called '{pattern}'; weights: {', '.join(f'{n}.weight' for n in names)}"
-                )
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise UserError(f"spare: no weight is called '{pattern}'; weights: {', '.join(names)}")
         self.own: dict[str, Tensor] = {}
         self.masks: Masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in self.weights.items()}
 
     @property
+    def layers(self) -> dict[str, WeightedLayer]:
+        """The layers whose weights are prunable, by name, in definition order."""
+        return {layer.name: layer for layer in layers(self.module) if not self.spares(layer.weight)}
+
+    @property
     def weights(self) -> dict[str, Tensor]:
         """The prunable weights by name, in definition order, detached."""
-        return {
-            f"{name}.weight": layer.weight.detach()
-            for name, layer in layers(self.module)
-            if not any(fnmatchcase(f"{name}.weight", pattern) for pattern in self.spare)
-        }
+        return {layer.weight: layer.parameter.detach() for layer in self.layers.values()}
+
+    def spares(self, weight: str) -> bool:
+        """Whether the weight of this name is to stay unpruned."""
+        return any(fnmatchcase(weight, pattern) for pattern in self.spare)
 
     def tensor(self, name: str) -> Tensor:
         """The parameter or buffer that a mask's name stands for."""
@@ -68,11 +70,6 @@ class MaskedModel:
             tensors[name].copy_(value)
         for name, mask in self.masks.items():
             tensors[name].masked_fill_(~mask, 0)
-
-
-def layers(module: nn.Module) -> list[tuple[str, nn.Linear | nn.modules.conv._ConvNd]]:
-    """Conv and linear layers by name, in definition order."""
-    return [(name, m) for name, m in module.named_modules() if isinstance(m, LAYERS)]
 
 
 def digest(tensors: dict[str, Tensor]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from benchmark.data import Batches
-from benchmark.network.masked_model import layers
+from benchmark.network.layers import layers
 
 GATE = "gate"  # the buffer, one number for each channel, by which a shortcut can be masked
 CHUNK_ELEMENTS = 1 << 19  # of network input looked at together: 170 images of 3 x 32 x 32
@@ -42,11 +43,12 @@ def small_batches(batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
 
 @dataclass(frozen=True)
 class LayerCall:
-    """One use of a conv or linear layer (`name`): its parameters and geometry."""
+    """One use of a conv or linear layer (`name`), or of its units from `first` on: their parameters and geometry."""
 
     name: str
     weight: Tensor
     bias: Tensor | None
+    first: int = 0
     positions: int = 1  # output height x width
     stride: tuple[int, ...] = ()  # as the following: one number a spatial dimension, none for a linear layer
     padding: tuple[tuple[int, int], ...] = ()  # before and after
@@ -68,13 +70,18 @@ def patches(signals: Tensor, call: LayerCall) -> Tensor:
 class Trail:
     """Whose units' signals a tensor carries that have met no activation function yet.
 
-    `sources` are names of layers and of gates; `dim` is the dimension of the units. A `fresh` trail
-    has one source, straight or through its batch norm, that nothing else has read.
+    `sources` are names of layers and of gates; `dim` is the dimension of the units. A trail is `single`
+    from its one source, straight or through its batch norm, up to the first addition, and `turned`
+    where tokens come before examples, as inside `nn.MultiheadAttention`.
     """
 
     sources: tuple[str, ...]
     dim: int
-    fresh: bool = True
+    single: bool = True
+    turned: bool = False
+
+
+Summand = tuple[str | None, Tensor]  # the layer or gate that could be removed, if any; magnitudes (units, positions)
 
 
 def _ignore(what: Any, value: Tensor) -> None:
@@ -89,8 +96,8 @@ class SignalRecord(TorchFunctionMode):
 
     - `emitted`: by layer or gate, what its units give on, (units, positions), at every place where it
       is read: after batch norm, additions and the activation function, or as it is where there is none.
-    - `additions`: pairs of what is added up, each as (sources that could be removed on their own,
-      magnitudes (units, positions)).
+    - `additions`: pairs of what is added up, of which one or both can be removed on their own, as
+      only additions of this kind read it, before or after, in the whole forward.
     - `norms`: by layer, the batch norm that reads its output.
 
     It follows function calls, not modules, so that it does not matter how a forward is written.
@@ -106,19 +113,21 @@ class SignalRecord(TorchFunctionMode):
         super().__init__()
         self.module = module
         self.emitted: dict[str, dict[int, Tensor]] = {}
-        self.additions: dict[int, tuple[tuple[tuple[str, ...], Tensor], ...]] = {}
+        self.additions: dict[int, tuple[Summand, Summand]] = {}
         self.norms: dict[str, str] = {}
         self._on_call, self._on_emit = on_call, on_emit
-        self._layers = {id(layer.weight): name for name, layer in layers(module) if name in names}
+        self._layers = {id(layer.parameter): layer.name for layer in layers(module) if layer.name in names}
         self._gated = {module.get_submodule(n.rpartition(".")[0]): n for n in gates(module) if n in names}
         self._owners = {id(t): n.rpartition(".")[0] for n, t in [*module.named_parameters(), *module.named_buffers()]}
         self._trails = WeakTensorKeyDictionary()
         self._events = 0  # in this pass; the same event has the same number in every pass
+        self._reads: Counter[str] = Counter()  # in this pass, of the single trails of each layer or gate
 
     @torch.no_grad()
     def run(self, inputs: Tensor) -> None:
         """Pass `inputs` through the module, which is to be in evaluation mode."""
         self._events = 0
+        self._reads.clear()
         handles = [part.register_forward_hook(self._leave_gate) for part in self._gated]
         try:
             with self:
@@ -128,6 +137,10 @@ class SignalRecord(TorchFunctionMode):
                 handle.remove()
         self._read(_tensors(outputs))
         self._trails.clear()
+        summands = Counter(source for sides in self.additions.values() for source, _ in sides)
+        for event, sides in self.additions.items():
+            left, right = ((None if s is None or self._reads[s] > summands[s] else s, sums) for s, sums in sides)
+            self.additions[event] = left, right
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -152,6 +165,8 @@ class SignalRecord(TorchFunctionMode):
             self._name_norm(trail, args, kwargs)
         if name == "batch_norm" or name in CARRIERS:
             return self._carry(func(*args, **kwargs), trail)
+        if name == "transpose" and trail.dim == -1 and {d % args[0].dim() for d in args[1:]} == {0, 1}:
+            return self._carry(func(*args), replace(trail, turned=not trail.turned))
         out = func(*args, **kwargs)
         if _tensors(out):  # not a mere question for a shape
             self._read(trailing)
@@ -168,32 +183,51 @@ class SignalRecord(TorchFunctionMode):
         return out
 
     def _attend(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
-        """`MultiheadAttention` without its output projection, then that as the linear layer it is."""
+        """`MultiheadAttention` without its output projection, which then follows, all projections as linear layers."""
         attention = F.multi_head_attention_forward
         given = signature(attention).bind(*args, **kwargs).arguments
+        self._project(given)
         weight, bias = given["out_proj_weight"], given["out_proj_bias"]
         nothing = {"out_proj_weight": torch.eye(len(weight)).to(weight), "out_proj_bias": None}
         attended, shares = attention(**given | nothing)
-        attended = attended.transpose(0, 1) if attended.dim() == 3 else attended  # the examples are to come first
+        attended = _examples_first(attended)
         out = self._call(F.linear, attended, {"weight": weight, "bias": bias}, (attended, weight, bias), {})
-        self._read([out])
-        return out.transpose(0, 1) if out.dim() == 3 else out, shares
+        trail = self._trails.get(out)
+        return self._carry(_examples_first(out), trail and replace(trail, turned=out.dim() == 3)), shares
+
+    def _project(self, given: dict[str, Any]) -> None:
+        """What the projections of query, key and value receive, and emit where that is one tensor for each."""
+        inputs = [given[name] for name in ("query", "key", "value")]
+        packed, bias = given["in_proj_weight"], given["in_proj_bias"]
+        if packed is not None and all(x is inputs[0] for x in inputs):
+            x = _examples_first(inputs[0])
+            self._read([self._call(F.linear, x, {"weight": packed, "bias": bias}, (x, packed, bias), {})])
+            return
+        weights = [given[f"{name}_proj_weight"] for name in "qkv"] if packed is None else packed.chunk(3)
+        biases = [None] * 3 if bias is None else bias.chunk(3)
+        for i, (x, weight, part) in enumerate(zip(inputs, weights, biases, strict=True)):
+            name = self._layers.get(id(weight if packed is None else packed))
+            if name is not None:
+                first = 0 if packed is None else i * len(weight)
+                self._on_call(LayerCall(name, weight, part, first), _examples_first(x))
 
     def _add(self, left: Any, right: Any) -> Trail:
         """Measure two summands, before one is overwritten; the trail of their sum."""
         trails = [self._trails.get(t) if isinstance(t, Tensor) else None for t in (left, right)]
         known = [t for t in trails if t is not None]
         sources = tuple(dict.fromkeys(s for t in known for s in t.sources))
-        removable = [t.sources if t is not None and t.fresh else () for t in trails]
-        dim = known[0].dim
-        if any(removable) and isinstance(left, Tensor) and isinstance(right, Tensor) and left.shape == right.shape:
-            sums = [_by_unit(t.abs().sum(0), dim) for t in (left, right)]
+        first, second = (t.sources[0] if t is not None and t.single else None for t in trails)
+        self._reads.update(s for s in (first, second) if s is not None)
+        dim, turned = known[0].dim, known[0].turned
+        both = isinstance(left, Tensor) and isinstance(right, Tensor) and left.shape == right.shape
+        if both and (first is not None or second is not None):
+            sums = [_by_unit((_examples_first(t) if turned else t).abs().sum(0), dim) for t in (left, right)]
             earlier = self.additions.get(self._events)
             if earlier is not None:
                 sums = [e[1] + s for e, s in zip(earlier, sums, strict=True)]
-            self.additions[self._events] = tuple(zip(removable, sums, strict=True))
+            self.additions[self._events] = (first, sums[0]), (second, sums[1])
             self._events += 1
-        return Trail(sources, dim, fresh=False)
+        return Trail(sources, dim, single=False, turned=turned)
 
     def _read(self, tensors: list[Tensor]) -> None:
         """These are read as they are: no activation function."""
@@ -201,9 +235,11 @@ class SignalRecord(TorchFunctionMode):
             trail = self._trails.get(tensor)
             if trail is not None:
                 self._emit(trail, tensor)
-                self._trails[tensor] = Trail(trail.sources, trail.dim, fresh=False)
 
     def _emit(self, trail: Trail, value: Tensor) -> None:
+        value = _examples_first(value) if trail.turned else value
+        if trail.single:
+            self._reads.update(trail.sources)
         self._on_emit(trail, value)
         emitted = _by_unit(value.sum(0), trail.dim)
         for source in trail.sources:
@@ -213,7 +249,7 @@ class SignalRecord(TorchFunctionMode):
 
     def _name_norm(self, trail: Trail, args: Any, kwargs: Any) -> None:
         owners = [self._owners[id(t)] for t in _tensors((args, kwargs)) if id(t) in self._owners]
-        if owners and trail.fresh:
+        if owners and trail.single:
             self.norms.setdefault(trail.sources[0], owners[0])
 
     def _carry(self, out: Tensor, trail: Trail | None) -> Tensor:
@@ -260,6 +296,11 @@ BINDERS: dict[Any, Callable[..., tuple[Tensor, dict[str, Any]]]] = {
 def _each(value: int | tuple[int, ...], dims: int) -> tuple[int, ...]:
     values = (value,) if isinstance(value, int) else tuple(value)
     return values * dims if len(values) == 1 else values
+
+
+def _examples_first(tokens: Tensor) -> Tensor:
+    """(tokens, examples, features) as (examples, tokens, features), or back; without examples as it is."""
+    return tokens.transpose(0, 1) if tokens.dim() == 3 else tokens
 
 
 def _by_unit(values: Tensor, dim: int) -> Tensor:

@@ -10,7 +10,8 @@ from torch import Tensor
 from benchmark.network.channel_rules import LEAVES, RULES
 from benchmark.network.channels import ChannelRecord
 from benchmark.network.graph import unread_units
-from benchmark.network.masked_model import MaskedModel, Masks, layers
+from benchmark.network.layers import WeightedLayer
+from benchmark.network.masked_model import MaskedModel, Masks
 from benchmark.network.signals import SignalRecord
 from benchmark.network.tracing import without_fast_path
 
@@ -26,11 +27,8 @@ def removable_layers(net: MaskedModel, example: Tensor) -> list[str]:
     probe = MaskedModel(net.module)
     probe.masks = {name: torch.zeros_like(mask) for name, mask in probe.masks.items()}
     unread = unread_units(probe, example)
-    whole = [f"{name}.weight" for name, layer in layers(net.module) if getattr(layer, "groups", 1) == 1]
-    return [
-        name for name in whole if name in net.weights and name.removesuffix(".weight") in unread
-        and unread[name.removesuffix(".weight")].all()
-    ]  # fmt: skip
+    whole = [layer for layer in net.layers.values() if layer.groups == 1 and layer.name in unread]
+    return [layer.weight for layer in whole if unread[layer.name].all()]
 
 
 @torch.no_grad()
@@ -42,25 +40,24 @@ def whole_units(net: MaskedModel, masks: Masks, example: Tensor) -> Masks:
     """
     found = {**net.masks, **masks}
     module = copy.deepcopy(net.module).eval()
-    prunable = {name: layer for name, layer in layers(module) if f"{name}.weight" in net.weights}
-    signals = SignalRecord(module, list(prunable))
+    signals = SignalRecord(module, list(net.layers))
     signals.run(example)
     while True:
         before = sum(int(mask.sum()) for mask in found.values())
-        for name in prunable:
-            gone = ~found[f"{name}.weight"].flatten(1).any(1)
+        for layer in net.layers.values():
+            gone = ~found[layer.weight].flatten(1).any(1)
             if gone.any():
-                _take(found, module, name, signals.norms.get(name), gone)
+                _take(found, module, layer, signals.norms.get(layer.name), gone)
         _drop_readers(found, net, example)
         if sum(int(mask.sum()) for mask in found.values()) == before:
             return found
 
 
-def _take(found: Masks, module: torch.nn.Module, name: str, norm: str | None, gone: Tensor) -> None:
+def _take(found: Masks, module: torch.nn.Module, layer: WeightedLayer, norm: str | None, gone: Tensor) -> None:
     """Mask the bias and the batch norm of units of a layer."""
     tensors = {**dict(module.named_buffers()), **dict(module.named_parameters())}
-    owned = [f"{name}.bias", *(f"{norm}.{part}" for part in NORM_PARTS if norm is not None)]
-    for part in (p for p in owned if p in tensors):
+    owned = [layer.bias, *(f"{norm}.{part}" for part in NORM_PARTS if norm is not None)]
+    for part in (p for p in owned if p is not None and p in tensors):
         found[part] = found.get(part, torch.ones_like(gone)) & ~gone
 
 
@@ -75,10 +72,9 @@ def _drop_readers(found: Masks, net: MaskedModel, example: Tensor) -> None:
     for layer in record.layers:
         zero = torch.from_numpy(layer.inputs.constant == 0).to(example.device)
         silent[layer.name] = silent[layer.name] & zero if layer.name in silent else zero
-    for name, layer in layers(net.module):
-        weight = f"{name}.weight"
-        if weight in net.weights and name in silent and silent[name].any():
-            mask = found[weight]
-            groups = getattr(layer, "groups", 1)
-            read = silent[name].view(groups, 1, mask.shape[1]).expand(-1, len(mask) // groups, -1).flatten(0, 1)
-            found[weight] = mask & ~read.view(*read.shape, *[1] * (mask.dim() - 2))
+    for name, layer in net.layers.items():
+        if name in silent and silent[name].any():
+            mask = found[layer.weight]
+            read = silent[name].view(layer.groups, 1, mask.shape[1])
+            read = read.expand(-1, len(mask) // layer.groups, -1).flatten(0, 1)
+            found[layer.weight] = mask & ~read.view(*read.shape, *[1] * (mask.dim() - 2))

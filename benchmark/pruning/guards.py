@@ -171,9 +171,9 @@ def _check_pruned(found: object, net: MaskedModel) -> None:
             if kind == "value" and not torch.isfinite(value).all():
                 raise MethodError(f"the values of {name} are not all finite")
 
-    for name, _ in layers(net.module):
-        weight = f"{name}.weight"
-        if weight not in net.weights and weight in found.masks and not found.masks[weight].all():
+    for layer in layers(net.module):
+        weight = layer.weight
+        if net.spares(weight) and weight in found.masks and not found.masks[weight].all():
             raise MethodError(f"it prunes {weight}, which is spared; masks are for net.weights")
 
 

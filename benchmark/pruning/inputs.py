@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from benchmark.data import Batches
@@ -38,22 +39,22 @@ def input_grams(net: MaskedModel, batches: Batches) -> dict[str, Tensor]:
 
 def _summed(net: MaskedModel, batches: Batches, measure: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
     """The sum of `measure` over pieces of what each layer reads, by weight; zeros for layers that are not used."""
-    sums: dict[str, Tensor] = {}
+    sums: dict[str, dict[int, Tensor]] = {}  # by layer and its first unit: parts of attention read different inputs
 
     def on_call(call: LayerCall, inputs: Tensor) -> None:
         for part in inputs.split(max(1, WORK_ELEMENTS // max(1, _elements(call, inputs)))):
             read = _read(part, call)
             found = measure(read.reshape(len(read), call.groups, -1, read.shape[-1]).transpose(0, 1))
-            name = f"{call.name}.weight"
-            sums[name] = sums[name] + found if name in sums else found
+            parts = sums.setdefault(call.name, {})
+            parts[call.first] = parts[call.first] + found if call.first in parts else found
 
-    record = SignalRecord(
-        copy.deepcopy(net.module).eval(), [name.removesuffix(".weight") for name in net.weights], on_call
-    )
+    record = SignalRecord(copy.deepcopy(net.module).eval(), list(net.layers), on_call)
     for inputs, _ in small_batches(batches):
         record.run(inputs)
-    unused = {n: measure(w.new_zeros(1, 1, w[0].numel(), 1)) for n, w in net.weights.items() if n not in sums}
-    return {name: (sums | unused)[name] for name in net.weights}
+    for name, layer in net.layers.items():
+        if name not in sums:
+            sums[name] = {0: measure(layer.parameter.detach().new_zeros(1, 1, layer.parameter[0].numel(), 1))}
+    return {layer.weight: torch.cat([part for _, part in sorted(sums[n].items())]) for n, layer in net.layers.items()}
 
 
 def _read(inputs: Tensor, call: LayerCall) -> Tensor:

@@ -107,8 +107,13 @@ def _sizes(module: nn.Module) -> list[dict[str, Any]]:
     """Name, kind, weight shape and arguments of each conv and linear layer, enough to build it again."""
     shapes = {name: [*p.shape] for name, p in module.named_parameters()}
     return [
-        {"name": n, "kind": type(part).__name__, "weight": shapes[f"{n}.weight"], "arguments": part.extra_repr()}
-        for n, part in layers(module)
+        {
+            "name": layer.name,
+            "kind": type(layer.module).__name__,
+            "weight": shapes[layer.weight],
+            "arguments": layer.module.extra_repr(),
+        }
+        for layer in layers(module)
     ]
 
 

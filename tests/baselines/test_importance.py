@@ -46,6 +46,25 @@ def test_the_connections_of_a_unit_are_kept_up_to_their_share(
     assert kept(importances, alpha) == expected
 
 
+@pytest.mark.parametrize(
+    ("importances", "alpha", "expected"),
+    [
+        ([3.0, 1.0], 1.0, [True, True]),  # at 1 nothing goes that is above zero
+        ([1e9, 1e-9], 1.0, [True, True]),
+        ([3.0, 0.0], 1.0, [True, False]),
+        ([0.0, 0.0], 1.0, [False, False]),
+        ([3.0, 1.0], 0.75, [True, False]),  # 3 of 4 carry the share alone
+        ([1.0, 3.0], 0.8, [True, True]),
+        ([2.0, 2.0], 0.4, [True, True]),  # a tie takes neither
+        ([4.0, 3.0, 2.0], 1.0, [True, True, False]),  # three and more as elsewhere
+    ],
+)
+def test_of_a_depthwise_kernel_and_its_bias_the_weaker_goes_only_where_the_other_is_enough(
+    importances: list[float], alpha: float, expected: list[bool]
+) -> None:
+    assert largest_share(torch.tensor([importances]), alpha, grouped=True)[0].tolist() == expected
+
+
 def test_units_are_selected_independently() -> None:
     found = largest_share(torch.tensor([[4.0, 3.0, 2.0, 1.0], [0.0, 0.0, 0.0, 0.0], [1.0, 9.0, 0.0, 2.0]]), 0.5)
     assert found.tolist() == [[True, True, False, False], [False] * 4, [False, True, False, False]]
@@ -113,6 +132,29 @@ def test_a_1d_convolution_counts_as_a_2d_one_of_height_1() -> None:
     x = torch.randn(4, 3, 9)
     found = importance(flat, x, "paper", "frobenius")
     torch.testing.assert_close(found, importance(deep, x[:, :, None], "paper", "frobenius"))
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@torch.no_grad()
+def test_each_projection_of_attention_is_scored_by_what_it_reads(batch_first: bool) -> None:
+    torch.manual_seed(0)
+    attention = nn.MultiheadAttention(4, 2, batch_first=batch_first)
+    query, keys, values = torch.randn(3, 2, 4), torch.randn(3, 5, 4), torch.randn(3, 5, 4)
+
+    class Attend(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = attention
+
+        def forward(self, x: Tensor) -> Tensor:
+            given = query[: len(x)], keys[: len(x)], values[: len(x)]
+            return attention(*(given if batch_first else [t.transpose(0, 1) for t in given]))[0]
+
+    signals = ConnectionSignals("paper", "frobenius")
+    SignalRecord(Attend(), ["attention.in_proj"], signals.add).run(torch.zeros(3, 1))
+    means = torch.stack([t.abs().mean((0, 1)) for t in (query, keys, values)]).repeat_interleave(4, 0)  # (12, 4)
+    expected = torch.cat([attention.in_proj_weight.abs() * means, attention.in_proj_bias.abs()[:, None]], 1)
+    torch.testing.assert_close(signals.importance("attention.in_proj"), expected)
 
 
 def test_the_tokens_of_a_linear_layer_count_as_examples() -> None:

@@ -18,7 +18,7 @@ from baselines.nnrelief import NNrelief
 from benchmark import RETRAIN, MaskedModel, Masks, Prune, Rewind, Train
 from benchmark.errors import UserError
 from benchmark.models.lenet import LeNet5, LeNet300100
-from benchmark.network.masked_model import layers
+from benchmark.network.layers import layers
 from tests.baselines.nnrelief_reference import Residual, residual_round, sequential_round
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -73,7 +73,7 @@ def test_the_released_programs_masks_are_met_bit_for_bit(name: str, module: nn.M
     net = MaskedModel(fill(module, meta["fill_seed"]))
     x = torch.from_numpy(np.random.default_rng(meta["x_seed"]).random((meta["n"], *shape)).astype(np.float32))
     pruner = NNrelief(formula="released", alpha_conv=meta["alpha_conv"], alpha_fc=meta["alpha_fc"])
-    names = [f"{layer}.{leaf}" for layer, _ in layers(module) for leaf in ("weight", "bias")]
+    names = [name for layer in layers(module) for name in (layer.weight, layer.bias) if name is not None]
     for round_ in range(2):
         net.apply(pruner.prune(net, batches(x), Prune(None)).masks)
         for i, (parameter, size) in enumerate(zip(names, shapes, strict=True)):
@@ -226,6 +226,33 @@ def test_a_summand_that_the_other_outweighs_is_removed() -> None:
     assert masks["shortcut.weight"].flatten(1).any(1).tolist() == [True, True]
 
 
+class SharedSummand(nn.Module):
+    """One convolution that is added twice: to what it is far below of, and to what it is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(2, 2, 1, bias=False), nn.Linear(2, 2)
+        self.conv.weight.data = torch.tensor([1.0, 0.0, 1.0, 0.0]).view(2, 2, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(100 * x + self.conv(x)) + torch.relu(x + self.conv(x))
+        return self.fc(y.mean((2, 3)))
+
+
+def test_a_summand_of_two_additions_goes_only_where_both_outweigh_it() -> None:
+    masks = one_round(SharedSummand(), torch.ones(2, 2, 3, 3), alpha_conv=0.9)
+    assert masks["conv.weight"][:, 0].all()
+
+
+def test_a_depthwise_convolution_with_a_bias_loses_nothing_at_alpha_1() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(2, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=8), nn.Flatten(), nn.Linear(32, 3))
+    masks = one_round(module, torch.randn(4, 2, 4, 4), alpha_conv=1.0, alpha_fc=1.0)
+    live = module[:2](torch.randn(64, 2, 4, 4)).sum((0, 2, 3)) > 0
+    assert masks["2.weight"][live].all()
+    assert masks["2.bias"][live].all()
+
+
 def test_spared_weights_get_no_mask_and_neither_does_their_bias() -> None:
     net = MaskedModel(fill(convolutional(True), 0), spare=["0.weight", "11.weight"])
     found = NNrelief(alpha_conv=0.3, alpha_fc=0.3).prune(net, batches(torch.randn(4, 2, 8, 8)), Prune(None)).masks
@@ -284,13 +311,13 @@ class Attention(nn.Module):
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
-def test_the_output_projection_of_attention_is_scored_as_the_layer_it_is(batch_first: bool) -> None:
+def test_the_projections_of_attention_are_scored_as_the_layers_they_are(batch_first: bool) -> None:
     module = Attention(batch_first, written_out=False)
     same = Attention(batch_first, written_out=True)
     same.load_state_dict(module.state_dict())
     x = torch.randn(5, 3, 4)
     found, expected = (NNrelief().score(MaskedModel(m), batches(x)) for m in (module, same))
-    assert found.keys() == {"attention.out_proj.weight", "fc.weight"}
+    assert found.keys() == {"attention.in_proj_weight", "attention.out_proj.weight", "fc.weight"}
     for name, score in expected.items():
         torch.testing.assert_close(found[name], score)
 
@@ -327,6 +354,7 @@ def test_layers_whose_inputs_cannot_be_seen_are_refused_unless_spared() -> None:
         ("resnet18", {}, 32),
         ("resnet26", {"zero_init_last": False}, 32),  # bottlenecks
         ("mobilenetv2_035", {}, 32),  # depthwise convolutions
+        ("edgenext_xx_small", {}, 64),  # depthwise with biases, and sums that are read again
         ("vit_tiny_patch16_224", {"img_size": 32, "depth": 2}, 32),
     ],
 )
@@ -345,6 +373,6 @@ def test_networks_of_timm_are_pruned_soundly(name: str, options: dict[str, Any],
     assert all(torch.isfinite(score).all() and score.shape == net.weights[n].shape for n, score in scores.items())
     kept = sum(int(found[n].sum()) for n in net.weights) / sum(w.numel() for w in net.weights.values())
     assert 0.05 < kept < 0.95
-    assert all(found[f"{n}.weight"].any() for n, layer in layers(net.module) if getattr(layer, "groups", 1) > 1)
+    assert all(found[layer.weight].any() for layer in layers(net.module))
     net.apply(found)
     assert torch.isfinite(net.module.eval()(x)).all()

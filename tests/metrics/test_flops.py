@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmark.metrics.flops import FlopCount, dense_flops, effective_flops
 from benchmark.models.lenet import LeNet5, LeNet300100
 from benchmark.models.registry import build_model
-from benchmark.network.masked_model import layers
+from benchmark.network.layers import layers
 
 NETWORKS = {
     "lenet_300_100": (LeNet300100, (1, 28, 28)),
@@ -40,7 +40,7 @@ def counted_by_torch(module: nn.Module, shape: tuple[int, ...]) -> dict[str, int
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module.eval()(torch.zeros(1, *shape))
     counts, root = counter.get_flop_counts(), type(module).__name__
-    return {name: sum(counts[f"{root}.{name}"].values()) // 2 for name, _ in layers(module)}
+    return {n: sum(counts[f"{root}.{n}"].values()) // 2 for n in (layer.name for layer in layers(module))}
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from benchmark.network.masked_model import MaskedModel, layers
+from benchmark.network.layers import layers
+from benchmark.network.masked_model import MaskedModel
 from benchmark.network.removal import shrink
 
 ROUNDING = {torch.float32: 1e-4, torch.float64: 1e-9}  # allowed difference of outputs, relative to the largest
@@ -77,7 +78,7 @@ def kill(net: MaskedModel, name: str, units: list[int], bias: bool = True) -> No
 
 
 def sizes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(layer.weight.shape) for name, layer in layers(module)}
+    return {layer.name: tuple(layer.parameter.shape) for layer in layers(module)}
 
 
 class Residual(nn.Module):

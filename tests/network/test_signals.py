@@ -167,7 +167,7 @@ def test_both_sides_of_a_residual_addition_are_measured_before_they_are_added() 
     block = module.layers[1]
     inner = torch.relu(block.get_submodule("bn1")(block.get_submodule("conv1")(x)))
     expected = block.get_submodule("bn2")(block.get_submodule("conv2")(inner))
-    assert (branch[0], shortcut[0]) == (("layers.1.conv2",), ("layers.1.shortcut.gate",))
+    assert (branch[0], shortcut[0]) == ("layers.1.conv2", "layers.1.shortcut.gate")
     torch.testing.assert_close(branch[1], expected.abs().sum(0).flatten(1))
     torch.testing.assert_close(shortcut[1], x.abs().sum(0).flatten(1))
     for source in ("layers.1.conv2", "layers.1.shortcut.gate"):  # both emit what comes after the addition
@@ -192,9 +192,66 @@ def test_a_summand_that_something_else_reads_too_cannot_be_removed() -> None:
     module = Stream()
     found, _ = record(module, ["stem", "branch"], X)
     ((stream, branch),) = found.additions.values()
-    assert (stream[0], branch[0]) == ((), ("branch",))
+    assert (stream[0], branch[0]) == (None, "branch")
     torch.testing.assert_close(stream[1], module.stem(X).abs().sum(0).flatten(1))
     assert len(found.emitted["stem"]) == 2  # into the branch, and with it
+
+
+class Kept(nn.Module):
+    """A convolution that is read again after it was added, or twice before."""
+
+    def __init__(self, after: bool) -> None:
+        super().__init__()
+        self.conv, self.after = nn.Conv2d(3, 3, 1), after
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        before = 0 if self.after else y.mean()
+        total = y + x
+        return total + (y.mean() if self.after else before)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_summand_that_is_read_before_or_after_its_addition_cannot_be_removed(after: bool) -> None:
+    found, _ = record(Kept(after), ["conv"], X, parts=2)
+    assert [source for sides in found.additions.values() for source, _ in sides] == [None, None]
+
+
+def test_a_layer_with_two_additions_is_a_summand_of_both() -> None:
+    shared = nn.Conv2d(3, 3, 1)
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = shared
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(x + self.conv(x)) - torch.relu(2 * x + self.conv(x))
+
+    found, _ = record(Twice(), ["conv"], X)
+    assert [right[0] for _, right in found.additions.values()] == ["conv", "conv"]
+
+
+class Cross(nn.Module):
+    """Attention whose queries come from elsewhere, packed in one weight or with a weight each."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, kdim=width, vdim=width, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        keys = x[:, :, : self.attention.kdim]
+        return self.attention(x[:, :2], keys, keys)[0]
+
+
+def test_the_projections_of_attention_receive_what_query_key_and_value_are() -> None:
+    names = [f"attention.{part}_proj" for part in ("in", "q", "k", "v", "out")]
+    _, packed = record(Cross(8), names, X[:, 0])
+    _, each = record(Cross(4), names, X[:, 0])
+    short = [(call.name.rpartition(".")[2], call.first, tuple(call.weight.shape)) for call in packed + each]
+    parts = [("in_proj", i, (8, 8)) for i in (0, 8, 16)]
+    assert short[:4] == [*parts, ("out_proj", 0, (8, 8))]
+    assert short[4:] == [("q_proj", 0, (8, 8)), ("k_proj", 0, (8, 4)), ("v_proj", 0, (8, 4)), ("out_proj", 0, (8, 8))]
 
 
 def test_layers_that_are_not_asked_for_are_not_followed() -> None:
