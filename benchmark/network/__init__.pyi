@@ -1,5 +1,6 @@
 from .graph import unread_units as unread_units
-from .masked_model import MaskedModel as MaskedModel, Masks as Masks, digest as digest, layers as layers
+from .layers import WeightedLayer as WeightedLayer, layers as layers
+from .masked_model import MaskedModel as MaskedModel, Masks as Masks, digest as digest
 from .removal import Shrunk as Shrunk, masked_copy as masked_copy, shrink as shrink
 from .signals import (
     LayerCall as LayerCall,
@@ -11,3 +12,4 @@ from .signals import (
 )
 from .tracing import without_fast_path as without_fast_path
 from .units import removable_layers as removable_layers, whole_units as whole_units
+from .weights import check_weights as check_weights

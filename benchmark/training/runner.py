@@ -21,7 +21,7 @@ from benchmark.data import Dataset, pruning_batches, steps_per_epoch, train_batc
 from benchmark.errors import Diverged
 from benchmark.metrics import dense_flops, evaluate_split, masked_flops, measure, prefixed, sparsity
 from benchmark.models import build_model
-from benchmark.network import MaskedModel
+from benchmark.network import MaskedModel, check_weights
 from benchmark.pruning import Phase, Point, Prune, Rewind, SoftPruner, Train, decide, measured_points
 from benchmark.records import Record, Row
 from benchmark.seeds import stream_seed
@@ -64,6 +64,7 @@ class Runner:
         self.on_epoch, self.on_point, self.on_dense_epoch = on_epoch, on_point, on_dense_epoch
         self.net = MaskedModel(self._initial_module(), self.settings.spare)
         self.soft = config.pruner if plan is None and isinstance(config.pruner, SoftPruner) else None
+        check_weights(self.net, data.shape)
         self.flops = dense_flops(self.net.module, data.shape)
         self.state = State()
         self.shown = 0  # rows that on_epoch and on_point were given

@@ -11,7 +11,7 @@ import torch
 from benchmark.config.options import run_config
 from benchmark.config.settings import RunConfig
 from benchmark.data.dataset import load_dataset
-from benchmark.errors import Interrupted
+from benchmark.errors import Interrupted, UserError
 from benchmark.pruning.plan import Train
 from benchmark.records.record import Record
 from benchmark.records.schema import Row
@@ -52,6 +52,12 @@ def test_an_iterative_run_measures_every_round_before_and_after_retraining(tmp_p
     assert len(_rows(folder, "epochs.jsonl")) == 4
     assert all(p["total"] == 360 and p["correct"] == round(p["top1"] * 360) for p in points)
     assert points[2]["train_flops"] < 1.5 * points[0]["train_flops"]  # the retraining of half the weights cost half
+
+
+def test_a_network_whose_masks_would_not_hold_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="changed before they are used"):
+        carry_out(_config(tmp_path / "results", model="timm/nf_resnet26", image_size=32))
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_run_repeated_has_the_same_masks_metrics_and_rows(tmp_path: Path) -> None:
