@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import timm
@@ -40,8 +42,8 @@ def same_transformers() -> list[MaskedModel]:
             nn.init.normal_(part.weight, std=0.3)
             nn.init.normal_(part.bias, std=0.1)
     with torch.no_grad():
-        second.cls_token.copy_(first.class_token)
-        second.pos_embed.copy_(first.encoder.pos_embedding)
+        second.get_parameter("cls_token").copy_(first.class_token)
+        second.get_parameter("pos_embed").copy_(first.encoder.pos_embedding)
         for own, other in zip(layers(second), layers(first), strict=True):
             own.parameter.copy_(other.parameter)
             assert own.bias is not None
@@ -96,7 +98,8 @@ def test_every_method_scores_and_prunes_it(name: str, side: int) -> None:
         sum(int(part.sum()) for part in each) for each in (masks.values(), map(torch.ones_like, masks.values()))
     )
     assert 0.1 < kept / total < 1
-    whole = pruner_class("nnrelief")(alpha_conv=1.0, alpha_fc=1.0).prune(net, batches, Prune(None)).masks
+    options: dict[str, Any] = {"alpha_conv": 1.0, "alpha_fc": 1.0}
+    whole = replace(pruner_class("nnrelief")(), **options).prune(net, batches, Prune(None)).masks
     assert all(whole[key].any() for key, weight in net.weights.items() if weight.any())
     dense = dense_flops(net.module, shape)
     with FlopCounterMode(display=False) as counted, torch.no_grad(), without_fast_path():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -57,8 +59,9 @@ def test_a_network_that_standardises_its_weights_is_refused_with_the_way_on() ->
 
 
 @pytest.mark.parametrize("change", [parametrizations.weight_norm, parametrizations.spectral_norm])
-def test_a_weight_computed_from_other_parameters_is_refused_unless_spared(change: object) -> None:
-    assert callable(change)
+def test_a_weight_computed_from_other_parameters_is_refused_unless_spared(
+    change: Callable[[nn.Module], nn.Module],
+) -> None:
     module = network(change(nn.Conv2d(1, 2, 3)))
     with pytest.raises(UserError, match=r"--spare 0\.weight$"):
         check_weights(MaskedModel(module), (1, 4, 4))
