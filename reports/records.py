@@ -1,20 +1,30 @@
-"""Records read back into tables; what is damaged or unfinished is kept as a problem to be shown."""
+"""Records read back as typed rows; what is damaged or unfinished is kept as a problem to be shown."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from benchmark.errors import UserError
 from benchmark.records import Record
+from reports.files import Damaged, read_object, read_rows
+from reports.schema import Environment, Epoch, Head, Point, Row, Status, checked, printable
 
-Row = dict[str, Any]
-
-# What says which runs are compared with which; the rest of a configuration is the method's.
-SETTING = ("dataset", "model", "train.optimizer")
-NOT_METHOD = ("seed", "data_dir", "results", "device", "wandb", "project", "entity", "pruner.sparsity")
+FILES = {
+    "config.json": Head,
+    "environment.json": Environment,
+    "status.json": Status,
+    "epochs.jsonl": Epoch,
+    "points.jsonl": Point,
+}
+ROWS = {"epochs.jsonl": "epochs", "points.jsonl": "points"}  # and what W&B's reader calls them
+FAILED = ("failed", "diverged")  # states in which the method is to blame; the others say that somebody stopped the run
+UNKNOWN = Head.model_construct(id="", protocol="?", protocol_number=None, config={})
 
 
 @dataclass(frozen=True)
@@ -22,28 +32,38 @@ class RunRecord:
     """One run, as its folder holds it; `problem` says what keeps it out of the averages."""
 
     name: str
-    head: Row
-    environment: Row = field(default_factory=dict)
-    status: Row = field(default_factory=dict)
-    epochs: list[Row] = field(default_factory=list)
-    points: list[Row] = field(default_factory=list)
+    head: Head
+    environment: Environment = field(default_factory=Environment)
+    status: Status = field(default_factory=Status)
+    epochs: list[Epoch] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
     problem: str = ""
+    link: str = ""  # its folder below `runs`, as part of an address
 
     @property
-    def config(self) -> Row:
-        return self.head.get("config", {})
+    def config(self) -> dict[str, Any]:
+        return self.head.config
 
     @property
-    def conditions(self) -> Row:
-        """All options but the method's own and the seed: what has to be equal for a comparison."""
-        own = ("pruner", "retrain.", "seed", "stop_drop", "score_examples", "spare", "protocol", *NOT_METHOD)
-        return {k: v for k, v in self.config.items() if not k.startswith(own)}
+    def seed(self) -> int:
+        return self.config["seed"]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it can be read, and says that the training diverged or the method broke."""
+        return self.status.state in FAILED and bool(self.config)
+
+    @property
+    def rules(self) -> str:
+        """Its protocol: only runs under equal rules are compared."""
+        number = "?" if self.head.protocol_number is None else self.head.protocol_number
+        return f"protocol {number}" + (" paper" if self.head.protocol == "paper" else "")
 
     @property
     def marks(self) -> str:
         """† for the protocol that picks on the test set, ‡ for data that differ from the published files."""
-        dagger = "†" if self.head.get("protocol") == "paper" else ""
-        return dagger + ("‡" if self.environment.get("data_verified") is False else "")
+        dagger = "†" if self.head.protocol == "paper" else ""
+        return dagger + ("‡" if self.environment.data_verified is False else "")
 
 
 def read_records(results: Path) -> list[RunRecord]:
@@ -53,14 +73,14 @@ def read_records(results: Path) -> list[RunRecord]:
     """
     folder = results / "runs"
     try:
-        names = sorted(p.name for p in folder.iterdir() if p.is_dir())
+        folders = sorted(p for p in folder.iterdir() if p.is_dir())
     except OSError as error:
         raise UserError(
             f"cannot read records in {folder}: {error.strerror}; give the folder of a sweep's --results"
         ) from error
-    if not names:
+    if not folders:
         raise UserError(f"no run has begun in {results}; `prunebench sweep FILE --results {results}` makes some")
-    return [_read(folder / name) for name in names]
+    return _each_once([_read(path) for path in folders])
 
 
 def fetch_records(source: str) -> list[RunRecord]:
@@ -70,66 +90,79 @@ def fetch_records(source: str) -> list[RunRecord]:
     """
     from benchmark.tracking import read_runs
 
-    runs = [_record(found["config.json"].get("name", "?"), found, []) for found in read_runs(source)]
+    runs = [_fetched(found) for found in read_runs(source)]
     if not runs:
         raise UserError(f"W&B has no run of this suite in {source}; `prunebench mirror DIR` sends those of a folder")
-    return sorted(runs, key=lambda run: run.name)
+    return _each_once(sorted(runs, key=lambda run: run.name))
 
 
 def _read(folder: Path) -> RunRecord:
+    def content(file: str) -> Any:
+        return read_rows(folder / file) if file in ROWS else read_object(folder / file)
+
+    def standing() -> tuple[str, str]:
+        return Record(folder).standing
+
+    return _record(printable(folder.name), content, standing, quote(os.fsencode(folder.name)))
+
+
+def _fetched(found: dict[str, Any]) -> RunRecord:
+    def content(file: str) -> Any:
+        return enumerate(found.get(ROWS[file], []), 1) if file in ROWS else found.get(file)
+
+    head = found.get("config.json")
+    name = head.get("name") if isinstance(head, dict) else None
+    return _record(printable(str(name)), content, lambda: ("running", "says W&B"))
+
+
+def _record(
+    name: str,
+    content: Callable[[str], Any],
+    standing: Callable[[], tuple[str, str]],
+    link: str = "",
+) -> RunRecord:
+    """A run from the content of its files; `standing` is how a run really stands that says it is running."""
     found: dict[str, Any] = {}
-    problems: list[str] = []
-    for name in ("config.json", "environment.json", "status.json", "epochs.jsonl", "points.jsonl"):
-        path, rows = folder / name, name.endswith("l")
-        part = path.stem if rows else name
+    damage: list[str] = []
+    for file, kind in FILES.items():
         try:
-            text = path.read_text()
-            found[part] = [json.loads(line) for line in text.splitlines()] if rows else json.loads(text)
-        except FileNotFoundError:
-            found[part] = [] if rows else {}
-        except (OSError, ValueError):
-            found[part] = [] if rows else {}
-            problems.append(f"damaged: {path}")
-    if found["status.json"].get("state") == "running":
-        state, reason = Record(folder).standing
-        found["status.json"] |= {"state": state, "reason": reason}
-    return _record(folder.name, found, problems)
+            value = content(file)
+            if file in ROWS:
+                found[file] = [_row(kind, number, row) for number, row in value]
+            elif value is not None:
+                found[file] = checked(kind, value)
+        except Damaged as error:
+            damage.append(f"damaged: {file}: {error}")
+    status = found.get("status.json", Status())
+    if not damage and status.state == "running":
+        with contextlib.suppress(OSError, ValueError):  # then nobody can say whether a process holds it
+            status = checked(Status, dict(zip(("state", "reason"), standing(), strict=True)))
+    if not damage and status.state != "done":
+        damage.append(f"{status.state}: {status.reason}".rstrip(": "))
+    elif not damage and "config.json" not in found:
+        damage.append("damaged: config.json is missing")
+    head = found.get("config.json", UNKNOWN)
+    environment = found.get("environment.json", Environment())
+    rows = [found.get(file, []) for file in ROWS]
+    return RunRecord(name, head, environment, status, *rows, problem="; ".join(damage), link=link)
 
 
-def _record(name: str, found: dict[str, Any], problems: list[str]) -> RunRecord:
-    """A run from its configuration, environment, status, epochs and points."""
-    head, status = found["config.json"], found["status.json"]
-    state = status.get("state", "not begun")
-    if not problems and state != "done":
-        problems.append(f"{state}: {status.get('reason', '')}".rstrip(": "))
-    if not problems and not head.get("config"):
-        problems.append("damaged: no configuration")
-    return RunRecord(
-        name, head, found["environment.json"], status, found["epochs"], found["points"], "; ".join(problems)
-    )
+def _row(kind: type[Row], number: int, row: Any) -> Row:
+    try:
+        return checked(kind, row)
+    except Damaged as error:
+        raise Damaged(f"line {number}: {error}") from error
 
 
-def setting_names(runs: list[RunRecord]) -> dict[str, str]:
-    """The setting of each run, by run name: dataset, network, optimiser, and in what else settings differ."""
-    names = sorted({k for run in runs for k in run.conditions if k not in SETTING})
-    differing = [k for k in names if len({json.dumps(run.conditions.get(k)) for run in runs}) > 1]
-    return {
-        run.name: " · ".join(
-            [*(str(run.config.get(k, "?")) for k in SETTING), *(f"{k}={run.conditions.get(k)}" for k in differing)]
-        )
-        for run in runs
-    }
-
-
-def method_labels(runs: list[RunRecord]) -> dict[str, str]:
-    """A method's label by run name: its name, with the options in which the runs of that name differ."""
-    labels: dict[str, str] = {}
-    for method in {str(run.config.get("pruner", "?")) for run in runs}:
-        mine = [run for run in runs if run.config.get("pruner", "?") == method]
-        names = sorted({k for run in mine for k in run.config if k not in (*NOT_METHOD, *SETTING)})
-        differing = [k for k in names if len({json.dumps(run.config.get(k)) for run in mine}) > 1]
-        for run in mine:
-            options = ", ".join(f"{k.removeprefix('pruner.')}={run.config.get(k)}" for k in differing)
-            short = method.rsplit(":", 1)[-1]
-            labels[run.name] = (f"{short} ({options})" if options else short) + run.marks
-    return labels
+def _each_once(runs: list[RunRecord]) -> list[RunRecord]:
+    """The runs, where copies of one, which have its identity, are problems: the finished one counts, else the first."""
+    by_id: dict[str, RunRecord] = {}
+    for run in sorted(runs, key=lambda run: bool(run.problem)):
+        by_id.setdefault(run.head.id or run.name, run)
+    found = []
+    for run in runs:
+        first = by_id[run.head.id or run.name]
+        copy = f"the same run as {first.name}, which is counted once"
+        problem = "; ".join(filter(None, [run.problem, copy]))
+        found.append(run if run is first else replace(run, problem=problem, head=UNKNOWN))
+    return found

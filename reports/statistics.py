@@ -12,27 +12,33 @@ from scipy.stats import t
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean, sample standard deviation and half the 95 % t-interval over n seeds; NaN where n is too small."""
+    """Mean, sample standard deviation and the 95 % t-interval over n seeds; NaN where n is too small."""
 
     mean: float
     std: float
     n: int
-    half_width: float
+    low: float
+    high: float
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """The estimate from one value per seed."""
+def estimate(values: Sequence[float], lowest: float = -math.inf, highest: float = math.inf) -> Estimate:
+    """The estimate from one value per seed; no value can lie outside of [`lowest`, `highest`], so no interval does."""
     n = len(values)
     mean = sum(values) / n if n else math.nan
     if n < 2:
-        return Estimate(mean, math.nan, n, math.nan)
+        return Estimate(mean, math.nan, n, math.nan, math.nan)
     std = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
-    return Estimate(mean, std, n, float(t.ppf(0.975, n - 1)) * std / math.sqrt(n))
+    half = float(t.ppf(0.975, n - 1)) * std / math.sqrt(n)
+    return Estimate(mean, std, n, max(mean - half, lowest), min(mean + half, highest))
 
 
-def paired_difference(a: dict[int, float], b: dict[int, float]) -> Estimate:
-    """The estimate of a - b, by seed, over the seeds that both have."""
-    return estimate([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
+def ratio_estimate(values: Sequence[float], lowest: float = 1.0) -> Estimate:
+    """The estimate of a ratio, made of its logarithms: the mean is the geometric one, the interval not symmetric.
+
+    No ratio can lie below `lowest`, nor does the interval. `std` is that of the ratios themselves.
+    """
+    logs = estimate([math.log(v) for v in values], math.log(lowest) if lowest else -math.inf)
+    return Estimate(math.exp(logs.mean), estimate(values).std, logs.n, math.exp(logs.low), math.exp(logs.high))
 
 
 def interpolate(curve: Sequence[tuple[float, float]], x: float) -> float | None:

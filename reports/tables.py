@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from reports.curves import Setting, curve
-from reports.records import RunRecord
-from reports.statistics import Estimate, estimate, interpolate
+from reports.curves import Method, Setting, curve
+from reports.schema import Point
+from reports.selection import (
+    OperatingPoint,
+    compared_seeds,
+    drop_on_test,
+    operating_points,
+    smallest,
+    verdict,
+)
+from reports.statistics import Estimate, estimate, interpolate, ratio_estimate
 
 DROPS = (0.005, 0.01, 0.02)
 COMPRESSIONS = (2, 4, 8, 16, 32, 64)
-FLOPS_NOTE = "speed-ups are ratios of FLOPs per example, one multiply-add = 1, counted with fvcore"
+RATIOS = ("compression_params", "compression_weights", "speedup_theoretical", "speedup_structural")
+SMALLEST = (
+    "A method's last operating point, the same for all seeds, before its mean drop of validation top-1 over all seeds "
+    "first exceeds d; the dense network where there is none. There the drop of test top-1 from dense, and whether it "
+    "is shown to be at most d (below), more (above), or neither (open). Brackets: 95 % t-intervals over seeds, of "
+    "ratios in logarithms. A seed that failed counts with the accuracy of chance. Speed-ups are ratios of FLOPs per "
+    "example, one multiply-add = 1, counted with fvcore"
+)
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how a text begins that a spreadsheet would run
 
 
 @dataclass(frozen=True)
@@ -21,125 +38,146 @@ class Table:
 
     name: str
     title: str
+    note: str  # how to read it
     numbers: pd.DataFrame
     shown: pd.DataFrame
 
+    @property
+    def csv(self) -> str:
+        """The numbers; a text that a spreadsheet would take for a formula begins with an apostrophe."""
+        return self.numbers.map(_inert).to_csv(index=False, lineterminator="\n")
+
+    @property
+    def markdown(self) -> str:
+        rows = self.shown.map(lambda cell: str(cell).replace("|", "\\|"))
+        return f"{self.title}\n\n{self.note}.\n\n{rows.to_markdown(index=False, disable_numparse=True)}\n"
+
+    @property
+    def html(self) -> str:
+        """An HTML table, its texts escaped; empty where there is no row."""
+        return self.shown.to_html(index=False, border=0) if len(self.shown) else ""
+
 
 def smallest_networks(setting: Setting) -> Table:
-    """By method and allowed drop: the highest compression measured with at most that drop, by seed."""
+    """By method and allowed drop: the smallest network at comparable accuracy, chosen on validation."""
     numbers, shown = [], []
-    for method, seeds in setting.methods.items():
-        for drop in DROPS:
-            chosen = {}
-            for seed, points in seeds.items():
-                if seed not in setting.dense:
-                    continue
-                near = [
-                    p for p in points if setting.dense[seed]["top1"] - p["top1"] <= drop + 1e-12 and not p["collapsed"]
-                ]
-                if near:
-                    chosen[seed] = max(near, key=lambda p: p["compression_params"])
-            picked = list(chosen.values())
-            dense = [setting.dense[s] for s in chosen]
-            parts = {
-                "compression_params": estimate([p["compression_params"] for p in picked]),
-                "compression_weights": estimate([p["compression_weights"] for p in picked]),
-                "sparsity_prunable": estimate([p["sparsity_prunable"] for p in picked]),
-                "speedup_theoretical": estimate([p["speedup_theoretical"] for p in picked if p["speedup_theoretical"]]),
-                "speedup_structural": estimate([p["speedup_structural"] for p in picked if p["speedup_structural"]]),
-                "drop": estimate([d["top1"] - p["top1"] for d, p in zip(dense, picked, strict=True)]),
-                "budget": estimate([p["epochs_total"] / d["epochs_total"] for d, p in zip(dense, picked, strict=True)]),
-            }
-            row = {"method": method, "allowed_drop": drop, "seeds": len(seeds)}
-            numbers.append(row | _columns(parts))
-            shown.append(
-                {
-                    "method": method,
-                    "drop ≤ points": f"{100 * drop:g}",
-                    "n of seeds": f"{len(picked)} of {len(seeds)}",
-                    "compression (parameters)": _show(parts["compression_params"], "{:.1f}"),
-                    "compression (weights)": _show(parts["compression_weights"], "{:.1f}"),
-                    "speed-up, theoretical": _show(parts["speedup_theoretical"], "{:.1f}"),
-                    "speed-up, structural": _show(parts["speedup_structural"], "{:.2f}"),
-                    "drop, points": _show(parts["drop"], "{:.2f}", 100),
-                    "training, × dense": _show(parts["budget"], "{:.1f}"),
-                }
-            )
-    title = f"Smallest network at comparable accuracy ({FLOPS_NOTE})"
-    return Table("smallest_network", title, pd.DataFrame(numbers), pd.DataFrame(shown))
+    for method in setting.methods.values():
+        points = operating_points(setting, method)
+        for allowed in DROPS:
+            row, cells = _smallest(setting, method, smallest(points, allowed), allowed)
+            numbers.append(row)
+            shown.append(cells)
+    title = "Smallest network at comparable accuracy"
+    return Table("smallest_network", title, SMALLEST, pd.DataFrame(numbers), pd.DataFrame(shown))
+
+
+def _smallest(
+    setting: Setting, method: Method, chosen: OperatingPoint | None, allowed: float
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    seeds = compared_seeds(setting, method)
+    failed = len(chosen.test_drops) - len(chosen.measured) if chosen else 0
+    collapsed = sum(point.collapsed for point in chosen.measured.values()) if chosen else 0
+    head = {"method": method.label, "allowed_drop": allowed, "seeds": len(method.seeds), "seeds_compared": len(seeds)}
+    if chosen is None:  # the dense network itself
+        ones = estimate([1.0] * len(seeds))
+        parts: dict[str, Estimate] = dict.fromkeys((*RATIOS, "budget"), ones)
+        parts |= dict.fromkeys(("sparsity_prunable", "validation_drop", "drop"), estimate([0.0] * len(seeds)))
+        said = "none" if seeds else "no dense run"
+    else:
+        parts = {name: ratio_estimate(_values(chosen, name)) for name in RATIOS}
+        parts["sparsity_prunable"] = estimate(_values(chosen, "sparsity_prunable"), 0, 1)
+        parts["validation_drop"] = estimate(list(chosen.validation_drops.values()), -1, 1)
+        parts["drop"] = drop_on_test(chosen)
+        parts["budget"] = ratio_estimate(_budgets(setting, chosen.measured), lowest=0)
+        said = verdict(parts["drop"], allowed)
+    row = head | {"seeds_failed": failed, "seeds_collapsed": collapsed} | _columns(parts) | {"verdict": said}
+    notes = [f"{n} {what}" for n, what in ((failed, "failed"), (collapsed, "collapsed")) if n]
+    cells = {
+        "method": method.label,
+        "d, points": f"{100 * allowed:g}",
+        "seeds": ", ".join([f"{len(seeds)} of {len(method.seeds)}", *notes]),
+        "compression (parameters)": _interval(parts["compression_params"], "{:.1f}"),
+        "compression (weights)": _interval(parts["compression_weights"], "{:.1f}"),
+        "speed-up, theoretical": _interval(parts["speedup_theoretical"], "{:.1f}"),
+        "speed-up, structural": _interval(parts["speedup_structural"], "{:.2f}"),
+        "validation drop, points": _interval(parts["validation_drop"], "{:z.2f}", 100),
+        "test drop, points": _interval(parts["drop"], "{:z.2f}", 100),
+        "test drop is": said,
+        "training, × dense": _interval(parts["budget"], "{:.1f}"),
+    }
+    return row, cells
 
 
 def accuracy_at_compression(setting: Setting) -> Table:
     """Top-1 at fixed compressions, interpolated between a run's own points, and the reference rows."""
     numbers, shown = [], []
-    for method, seeds in setting.methods.items():
+    for method in setting.methods.values():
         cells = {}
+        curves = [curve(setting, method, seed, "compression_params") for seed in method.seeds]
         for ratio in COMPRESSIONS:
-            curves = (curve(setting, method, seed, "compression_params") for seed in seeds)
-            values = [v for c in curves if (v := interpolate(c, ratio)) is not None]
-            found = estimate(values)
-            cells[f"{ratio}×"] = _show(found, "{:.2f}", 100, count=True)
-            numbers.append({"method": method, "compression_params": ratio} | _columns({"top1": found}))
-        shown.append({"method": method} | cells)
-    for label, rows in _references(setting):
-        found = estimate([row["top1"] for row in rows])
+            found = estimate([v for c in curves if (v := interpolate(c, ratio)) is not None], 0, 1)
+            cells[f"{ratio}×"] = _spread(found, "{:z.2f}", 100)
+            numbers.append({"method": method.label, "compression_params": ratio} | _columns({"top1": found}))
+        shown.append({"method": method.label} | cells)
+    for label, points in _references(setting):
+        found = estimate([point.top1 for point in points], 0, 1)
         numbers.append({"method": label, "compression_params": 1} | _columns({"top1": found}))
-        shown.append({"method": label, "1×": _show(found, "{:.2f}", 100, count=True)})
-    title = "Top-1 accuracy (%) at equal compression of parameters: mean ± std (seeds); — outside a method's points"
+        shown.append({"method": label, "1×": _spread(found, "{:z.2f}", 100)})
+    title = "Top-1 accuracy (%) at equal compression of parameters"
+    note = "Mean ± sample standard deviation (seeds), interpolated between a seed's own points; — outside of them"
     columns = ["method", "1×", *(f"{ratio}×" for ratio in COMPRESSIONS)]
     frame = pd.DataFrame(shown, columns=columns).fillna("—")
-    return Table("accuracy_at_compression", title, pd.DataFrame(numbers), frame)
+    return Table("accuracy_at_compression", title, note, pd.DataFrame(numbers), frame)
 
 
-def problems(runs: list[RunRecord], settings: list[Setting]) -> Table:
-    """Runs that are in no average, collapsed points, and curves with fewer than five points, with the reason."""
-    rows = [{"run": run.name, "why": run.problem} for run in runs if run.problem]
-    for run in runs:
-        collapsed = [p["round"] for p in run.points if p["collapsed"] and p["stage"] == "trained"]
-        if collapsed:
-            rows.append(
-                {"run": run.name, "why": f"collapsed (a layer without weights) in rounds {sorted(set(collapsed))}"}
-            )
-    for setting in settings:
-        for method, seeds in setting.methods.items():
-            if alone := sorted(seeds.keys() - setting.dense.keys()):
-                why = f"no dense run of seeds {alone} to compare with: --pruner dense makes it"
-                rows.append({"run": f"{setting.name}: {method}", "why": why})
-            if few := sorted(s for s, points in seeds.items() if len(points) < 5):
-                rows.append(
-                    {"run": f"{setting.name}: {method}", "why": f"fewer than five operating points for seeds {few}"}
-                )
-            if len(seeds) < 3:
-                rows.append(
-                    {"run": f"{setting.name}: {method}", "why": f"{len(seeds)} seeds, protocol 1 asks for three"}
-                )
-    frame = pd.DataFrame(rows, columns=["run", "why"])
-    return Table("problems", "Failed, unfinished, collapsed and thin", frame, frame)
-
-
-def _references(setting: Setting) -> list[tuple[str, list[dict]]]:
-    longer = sorted(setting.long.items())
-    trained_on = [(f"dense, trained {epochs:.0f} epochs", list(rows.values())) for epochs, rows in longer]
+def _references(setting: Setting) -> list[tuple[str, list[Point]]]:
+    trained_on = [
+        (f"dense, trained {epochs:.0f} epochs", list(points.values()))
+        for epochs, points in sorted(setting.longer.items())
+    ]
     return [("dense", list(setting.dense.values())), *trained_on]
 
 
+def _values(chosen: OperatingPoint, name: str) -> list[float]:
+    values = [getattr(point, name) for point in chosen.measured.values()]
+    return [value for value in values if value is not None]
+
+
+def _budgets(setting: Setting, measured: Any) -> list[float]:
+    """The training of each point in multiples of its dense training."""
+    epochs = [(point.epochs_total, setting.dense[seed].epochs_total) for seed, point in measured.items()]
+    return [own / dense for own, dense in epochs if own and dense]
+
+
 def _columns(parts: dict[str, Estimate]) -> dict[str, float]:
-    """Mean, std, n and the ends of the 95 % interval as columns."""
+    """Mean (of ratios the geometric one), std, n and the ends of the 95 % interval as columns."""
     columns: dict[str, float] = {}
     for name, e in parts.items():
-        low, high = e.mean - e.half_width, e.mean + e.half_width
         columns |= {
             f"{name}_mean": e.mean,
             f"{name}_std": e.std,
             f"{name}_n": e.n,
-            f"{name}_low": low,
-            f"{name}_high": high,
+            f"{name}_low": e.low,
+            f"{name}_high": e.high,
         }
     return columns
 
 
-def _show(e: Estimate, form: str, scale: float = 1, count: bool = False) -> str:
+def _interval(e: Estimate, form: str, scale: float = 1) -> str:
+    """The mean, with the ends of its interval where they differ as shown."""
+    if not e.n:
+        return "—"
+    mean, low, high = (form.format(scale * value) for value in (e.mean, e.low, e.high))
+    return mean if e.n < 2 or mean == low == high else f"{mean} [{low}, {high}]"
+
+
+def _spread(e: Estimate, form: str, scale: float = 1) -> str:
+    """The mean, with the sample standard deviation and the number of seeds."""
     if not e.n:
         return "—"
     spread = f" ± {form.format(scale * e.std)}" if e.n > 1 else ""
-    return form.format(scale * e.mean) + spread + (f" ({e.n})" if count else "")
+    return f"{form.format(scale * e.mean)}{spread} ({e.n})"
+
+
+def _inert(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell

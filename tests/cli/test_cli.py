@@ -157,6 +157,7 @@ def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
         ("sweep file --jobs 2 --ray local", "--jobs is for this machine alone"),
         ("sweep file --gpus_per_run 1", "--cpus_per_run and --gpus_per_run are for --ray"),
         ("report nothing", "cannot read records in nothing/runs"),
+        ("report nothing --out .", "no report is written to '.': it is or holds"),
         ("mirror nothing", "no records in nothing"),
         ("list metods", "invalid choice: 'metods'"),
         ("data", "the following arguments are required: name"),

@@ -1,0 +1,91 @@
+"""What runs are called in a report: the setting they are compared in, the method's label, the name of a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.records import RunRecord
+
+# What says which runs are compared with which; the rest of a configuration is the method's.
+SETTING = ("dataset", "model", "train.optimizer")
+PLACE = ("data_dir", "results", "device", "wandb", "project", "entity", "threads")
+NOT_METHOD = ("seed", *PLACE, *SETTING, "pruner", "pruner.sparsity")  # runs at several targets are one curve
+NOT_CONDITIONS = ("pruner", "retrain.", "seed", "stop_drop", "score_examples", "spare", "protocol", *PLACE)
+
+
+@dataclass(frozen=True)
+class Label:
+    """A method as a report calls it."""
+
+    text: str  # with its marks
+    plain: str  # its name and the options in which its runs differ
+    method: str  # its name alone
+
+
+def by_setting(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
+    """The runs that are compared with each other, by the name of their setting, sorted.
+
+    A name has the dataset, the network, the optimiser, in what else the settings of these under one protocol differ,
+    and the protocol. So runs of another protocol change nothing of it.
+    """
+    peers: defaultdict[tuple[str, str], list[RunRecord]] = defaultdict(list)
+    for run in runs:
+        peers[" · ".join(str(run.config[k]) for k in SETTING), run.rules].append(run)
+    found: dict[str, list[RunRecord]] = {}
+    for (base, rules), mine in peers.items():
+        conditions = [{k: v for k, v in run.config.items() if not k.startswith(NOT_CONDITIONS)} for run in mine]
+        for run, name in zip(mine, _named(base, conditions, " · {}", " · "), strict=True):
+            found.setdefault(f"{name} · {rules}", []).append(run)
+    return {name: found[name] for name in sorted(found)}
+
+
+def labels(runs: Sequence[RunRecord]) -> list[Label]:
+    """The label of each run's method in its setting: its name, with the options in which runs of that name differ."""
+    short = {method: method.rsplit(":", 1)[-1] for method in {run.config["pruner"] for run in runs}}
+    shared = {name for name, count in Counter(short.values()).items() if count > 1}
+    short = {method: method if name in shared else name for method, name in short.items()}
+    by_method: defaultdict[str, list[int]] = defaultdict(list)
+    for number, run in enumerate(runs):
+        by_method[run.config["pruner"]].append(number)
+    found: dict[int, Label] = {}
+    for method, numbers in by_method.items():
+        options = [{k: v for k, v in runs[n].config.items() if k not in NOT_METHOD} for n in numbers]
+        plain = _named(short[method], options, " ({})", ", ")
+        for n, text in zip(numbers, plain, strict=True):
+            found[n] = Label(text + runs[n].marks, text, short[method])
+    return [found[n] for n in range(len(runs))]
+
+
+def folder_name(setting: str) -> str:
+    """A short folder name for a setting: none has that of another, whatever they are called and the file system."""
+    plain = r"[a-z0-9][a-z0-9_.=]*( · [a-z0-9_.=]+)* · protocol \d+( paper)?"
+    if len(setting) <= 80 and re.fullmatch(plain, setting):
+        return setting.replace(" · ", "-").replace(" ", "-")
+    return f"{re.sub(r'[^a-z0-9_.=]+', '-', setting.lower()).strip('-.')[:60]}-{_digest(setting)}"
+
+
+def _named(name: str, options: list[dict[str, Any]], form: str, between: str) -> list[str]:
+    """The name with the options in which these differ, for each; equal only where all options are."""
+    keys = sorted({key for each in options for key in each})
+    differing = [key for key in keys if len({_text(each, key) for each in options}) > 1]
+    names = []
+    exact: defaultdict[str, set[str]] = defaultdict(set)
+    for each in options:
+        shown = between.join(f"{key.removeprefix('pruner.')}={each.get(key)}" for key in differing)
+        names.append((name + form.format(shown) if shown else name, "\n".join(_text(each, key) for key in differing)))
+        exact[names[-1][0]].add(names[-1][1])
+    return [f"{shown} #{_digest(full)}" if len(exact[shown]) > 1 else shown for shown, full in names]
+
+
+def _text(options: Mapping[str, Any], name: str) -> str:
+    return json.dumps(options.get(name))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,103 @@
+"""Settings never cross protocols, and no two things have one name."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from reports.curves import settings_of
+from reports.naming import by_setting, folder_name, labels
+from tests.reports.made_up import NAME, point, run_record, three_seeds
+
+POINT = [point(1, 2, 0.9)]
+
+
+def test_runs_at_several_sparsities_are_one_curve_and_options_that_differ_are_named() -> None:
+    runs = [run_record("snip", 0, [point(1, c, 0.9)], **{"pruner.sparsity": 1 - 1 / c, "pruner.distribution": d})
+            for c in (2, 4) for d in ("global", "erk")]  # fmt: skip
+    [setting] = settings_of(runs)
+    assert {label: len(method.of_seed(0)) for label, method in setting.methods.items()} == {
+        "snip (distribution=erk)": 2,
+        "snip (distribution=global)": 2,
+    }
+
+
+def test_different_training_recipes_are_different_settings() -> None:
+    runs = [run_record("snip", 0, POINT, **{"train.epochs": e}) for e in (1, 2)]
+    runs.append(run_record("snip", 0, POINT, dataset="mnist", **{"train.epochs": 3}))
+    assert list(by_setting(runs)) == [
+        "digits · lenet · adam · train.epochs=1 · protocol 2",
+        "digits · lenet · adam · train.epochs=2 · protocol 2",
+        "mnist · lenet · adam · protocol 2",
+    ]
+
+
+def test_protocols_and_their_numbers_are_different_settings_with_references_of_their_own() -> None:
+    other = [
+        run_record("dense", 0, [point(0, 1, 0.5)], protocol=protocol, number=number, **{"train.epochs": 7})
+        for protocol, number in (("paper", 2), ("2", 1), ("paper", 1))
+    ]
+    mine = three_seeds()
+    for runs in ([*mine, *other], [*other, *mine]):
+        settings = {setting.name: setting for setting in settings_of(runs)}
+        assert sorted(settings) == sorted([NAME, *(NAME[:-1] + end for end in ("2 paper", "1", "1 paper"))])
+        assert {seed: p.top1 for seed, p in settings[NAME].dense.items()} == dict.fromkeys(range(3), 0.99)
+
+
+def test_a_run_of_the_paper_protocol_or_of_other_data_is_marked_in_its_row() -> None:
+    run = run_record("nnrelief", 0, POINT, protocol="paper")
+    assert [label.text for label in labels([run])] == ["nnrelief†"]
+    run.environment.__dict__["data_verified"] = False
+    assert [(label.text, label.plain) for label in labels([run])] == [("nnrelief†‡", "nnrelief")]
+
+
+def test_two_classes_of_one_name_are_two_methods() -> None:
+    runs = [run_record(f"{file}.py:Mine", 0, POINT) for file in "ab"] + [run_record("c.py:Other", 0, POINT)]
+    assert [label.text for label in labels(runs)] == ["a.py:Mine", "b.py:Mine", "Other"]
+
+
+def test_values_that_look_alike_are_told_apart() -> None:
+    runs = [run_record("snip", 0, POINT, **{"train.x": x}) for x in (None, "None")]
+    names = list(by_setting(runs))
+    assert len(names) == 2
+    assert all(name.startswith("digits · lenet · adam · train.x=None #") for name in names)
+    methods = [run_record("snip", 0, POINT, **{"pruner.x": x}) for x in (None, "None")]
+    assert len({label.text for label in labels(methods)}) == 2
+
+
+def test_a_plain_setting_has_a_plain_folder() -> None:
+    assert folder_name(NAME) == "digits-lenet-adam-protocol-2"
+    assert folder_name(f"{NAME} paper") == "digits-lenet-adam-protocol-2-paper"
+
+
+def test_folders_are_short_plain_and_never_shared() -> None:
+    models = [
+        "timm/x",
+        "timm-x",
+        "timm x",
+        "timm_x",
+        "TIMM_x",
+        "timm·x",
+        "timm · x",
+        "..",
+        ".",
+        "",
+        "x" * 190,
+        "x" * 191,
+    ]
+    models += ["\\x00", "a:b", "$HOME", "con", "é", "日本"]
+    names = [f"{a} · {b} · adam · protocol 2" for a, b in itertools.product(models, models)]
+    names += [" · ".join([NAME, *(f"train.option_{i}={i}" for i in range(n)), "protocol 1"]) for n in range(16)]
+    folders = [folder_name(name) for name in names]
+    assert len({folder.lower() for folder in folders}) == len(set(names))
+    assert max(map(len, folders)) <= 80
+    assert all(set(folder) <= set("abcdefghijklmnopqrstuvwxyz0123456789_.=-") for folder in folders)
+    assert not any(folder.startswith((".", "-")) for folder in folders)
+
+
+@pytest.mark.parametrize("protocol", ["2", "paper"])
+def test_the_folder_of_a_setting_is_its_own_whatever_else_is_reported(protocol: str) -> None:
+    alone = list(by_setting([run_record("snip", 0, POINT, protocol=protocol)]))
+    others = [run_record("snip", 0, POINT, protocol="2" if protocol == "paper" else "paper", **{"train.epochs": 9})]
+    assert alone[0] in by_setting([run_record("snip", 0, POINT, protocol=protocol), *others])
