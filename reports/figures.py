@@ -28,6 +28,10 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
 }
+FORMS: dict[str, dict[str, Any]] = {
+    "svg": {"metadata": {"Date": None}},
+    "png": {"dpi": 150, "metadata": {"Software": None}},
+}
 ACROSS = {
     "compression_params": "Compression ratio (all parameters ÷ those kept)",
     "speedup_theoretical": "Theoretical speed-up (dense FLOPs ÷ effective FLOPs)",
@@ -241,12 +245,8 @@ def _cut(text: str, length: int) -> str:
 
 
 def _files(figure: Figure, stem: str) -> dict[str, bytes]:
-    forms: dict[str, dict[str, Any]] = {
-        "svg": {"metadata": {"Date": None}},
-        "png": {"dpi": 150, "metadata": {"Software": None}},
-    }
     files = {}
-    for form, options in forms.items():
+    for form, options in FORMS.items():
         file = io.BytesIO()
         figure.savefig(file, format=form, **options)
         files[f"{stem}.{form}"] = file.getvalue()
