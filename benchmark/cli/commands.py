@@ -6,12 +6,9 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import Literal, NoReturn
 
 from benchmark.errors import Interrupted, UserError, unknown
-
-if TYPE_CHECKING:
-    from benchmark.sweep import Carrier
 
 COMMANDS = {
     "run": "train, prune and measure once",
@@ -26,21 +23,24 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit: 0 done, 1 a run failed, 2 bad input, 128 + n stopped by signal n."""
-    try:
-        sys.exit(_command(list(sys.argv[1:] if arguments is None else arguments)))
-    except UserError as error:
-        print(f"prunebench: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt as error:
-        print("prunebench: stopped; the same command again goes on from here", file=sys.stderr)
-        sys.exit(error.args[0] if isinstance(error, Interrupted) else 130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
-    except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        print(f"prunebench: {error.strerror or error}:{where}; nothing half-written is left", file=sys.stderr)
-        sys.exit(1)
+    from benchmark.runs import interruptible
+
+    with interruptible(for_good=True):
+        try:
+            sys.exit(_command(list(sys.argv[1:] if arguments is None else arguments)))
+        except UserError as error:
+            print(f"prunebench: {error}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt as error:
+            print("prunebench: stopped; the same command again goes on from here", file=sys.stderr)
+            sys.exit(error.args[0] if isinstance(error, Interrupted) else 130)
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(141)
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            print(f"prunebench: {error.strerror or error}:{where}; nothing half-written is left", file=sys.stderr)
+            sys.exit(1)
 
 
 def _command(arguments: list[str]) -> int:
@@ -93,7 +93,9 @@ def _say_points(folder: Path) -> None:
 def _sweep(arguments: list[str]) -> int:
     parser = _parser("sweep", "FILE [options] [options of run, which hold for every run]")
     parser.add_argument("file", type=Path, help="a W&B sweep file")
-    parser.add_argument("--jobs", type=int, help="runs at a time, each in a process of its own (default 1)")
+    parser.add_argument(
+        "--jobs", type=number_or_auto, help="runs at a time, each in a process (default 1); auto: fill the cores"
+    )
     parser.add_argument("--dry_run", action="store_true", help="print the runs, how they stand and what they cost")
     parser.add_argument("--retry_failed", action="store_true", help="do failed and diverged runs again")
     parser.add_argument("--ray", metavar="ADDRESS", help="on a Ray cluster; local: one on this machine")
@@ -102,39 +104,23 @@ def _sweep(arguments: list[str]) -> int:
     parser.add_argument("--count", type=int, help="how many runs of a random sweep")
     parser.add_argument("--sweep_seed", type=int, default=0, help="of a random sweep (default 0)")
     known, rest = parser.parse_known_args(arguments)
-    carrier = _carrier(known)
+    from benchmark.sweep import choose_crew
+
+    crew = choose_crew(known.jobs, known.ray, known.cpus_per_run, known.gpus_per_run)
     from benchmark.config import read_arguments
     from benchmark.sweep import sweep_runs
 
     runs = sweep_runs(known.file, read_arguments(rest), known.count, known.sweep_seed)
-    from benchmark.runs import interruptible
     from benchmark.sweep import execute, print_costs
 
     if known.dry_run:
         print_costs(runs)
         return 0
-    with interruptible():
-        return execute(runs, carrier, known.retry_failed)
+    return execute(runs, crew, known.retry_failed)
 
 
-def _carrier(known: argparse.Namespace) -> Carrier:
-    """Who does the runs of a sweep: this process, some processes, or a cluster."""
-    from benchmark.sweep import in_pool, in_process
-
-    jobs = 1 if known.jobs is None else known.jobs
-    cpus = 1.0 if known.cpus_per_run is None else known.cpus_per_run
-    gpus = 0.0 if known.gpus_per_run is None else known.gpus_per_run
-    if jobs < 1 or cpus <= 0 or gpus < 0:
-        raise UserError("--jobs must be at least 1, --cpus_per_run above 0, --gpus_per_run 0 or more")
-    if known.ray is None:
-        if known.cpus_per_run is not None or known.gpus_per_run is not None:
-            raise UserError("--cpus_per_run and --gpus_per_run are for --ray; here --jobs says how many runs at a time")
-        return in_process if jobs == 1 else lambda runs: in_pool(runs, jobs)
-    if known.jobs is not None:
-        raise UserError("--jobs is for this machine alone; with --ray, --cpus_per_run says how many runs fit")
-    from benchmark.sweep import on_ray
-
-    return lambda runs: on_ray(runs, known.ray, cpus, gpus)
+def number_or_auto(text: str) -> int | Literal["auto"]:
+    return "auto" if text == "auto" else int(text)
 
 
 def _report(arguments: list[str]) -> int:

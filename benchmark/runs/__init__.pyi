@@ -7,3 +7,4 @@ from .execution import (
     train_dense as train_dense,
 )
 from .export import export_run as export_run
+from .progress import Progress as Progress

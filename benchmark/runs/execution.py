@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config import PROTOCOL, RunConfig
-from benchmark.errors import Diverged, Interrupted, MethodError, UserError
+from benchmark.errors import Diverged, Held, Interrupted, MethodError, UserError
 from benchmark.records import Record, Row, environment, now, open_record, read_json
 from benchmark.runs.progress import Progress
 
@@ -70,13 +71,24 @@ def _show_again(config: RunConfig) -> None:
         mirror_record(record, settings.wandb, settings.project, settings.entity)
 
 
-def train_dense(config: RunConfig) -> None:
-    """Make the dense training that this run starts from, unless it is made."""
+def train_dense(config: RunConfig, progress: Progress | None = None, wait: bool = True) -> bool:
+    """Make the dense training that this run starts from, unless it is made.
+
+    Where another process makes it, waits for that or returns False.
+    """
+    from benchmark.data import steps_per_epoch
+    from benchmark.pruning import Train
     from benchmark.training import dense_training, rewind_steps
 
     _, data = _prepare(config)
-    with interruptible():
-        dense_training(config, data, rewind_steps(config, data))
+    progress = progress or Progress(config)
+    per_epoch = steps_per_epoch(data, config.settings.train.batch_size)
+    with interruptible(), progress.of([Train(0, config.settings.train.epochs * per_epoch)], per_epoch, config):
+        try:
+            dense_training(config, data, rewind_steps(config, data), progress.epoch, wait=wait)
+        except Held:
+            return False
+    return True
 
 
 def _prepare(config: RunConfig) -> tuple[Any, Any]:
@@ -213,28 +225,31 @@ def _both(first: Callable[[Row], None], second: Callable[[Row], None]) -> Callab
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(for_good: bool = False) -> Iterator[None]:
     """Within, the first SIGTERM or SIGINT raises Interrupted with the exit status a shell would give.
 
-    Later ones, such as a second Ctrl-C, do not break off what the first leaves to be written. A signal
-    that whoever started this process had it ignore stays ignored.
+    Later ones, such as a second Ctrl-C, do not break off what the first leaves to be written, nor, `for_good`,
+    the end of the process. Within another `interruptible`, that one does it. A signal that whoever started this
+    process had it ignore stays ignored.
     """
-
-    def raise_interrupted(number: int, frame: FrameType | None) -> None:
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(128 + number)
-
-    heard = (n for n in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(n) != signal.SIG_IGN)
-    before: dict[signal.Signals, Any] = {}
-    try:
-        for number in heard:
-            before[number] = signal.signal(number, raise_interrupted)
-    except ValueError:  # not the main thread: whoever started it handles signals
-        yield
-        return
+    here = threading.current_thread() is threading.main_thread()  # else whoever started it handles signals
+    before = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) not in _KEPT and here}
+    for number in before:
+        signal.signal(number, _interrupt)
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if not (for_good and signal.getsignal(number) == signal.SIG_IGN):
+                signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    for each in SIGNALS:
+        if signal.getsignal(each) is _interrupt:
+            signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(128 + number)
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)  # that ask a process to end
+_KEPT = (signal.SIG_IGN, _interrupt)
