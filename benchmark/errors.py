@@ -27,9 +27,5 @@ class MethodError(Exception):
     """A pruning method broke its contract: the run fails, with this as its reason."""
 
 
-class Held(Exception):
-    """Another process works on what is asked for, and it was not to be waited for."""
-
-
 class Interrupted(KeyboardInterrupt):
     """The process was asked to stop (SIGINT, SIGTERM); the run can go on from its checkpoint."""

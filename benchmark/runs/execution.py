@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config import PROTOCOL, RunConfig
-from benchmark.errors import Diverged, Held, Interrupted, MethodError, UserError
+from benchmark.errors import Diverged, Interrupted, MethodError, UserError
 from benchmark.records import Record, Row, environment, now, open_record, read_json
 from benchmark.runs.progress import Progress
 
@@ -71,24 +71,13 @@ def _show_again(config: RunConfig) -> None:
         mirror_record(record, settings.wandb, settings.project, settings.entity)
 
 
-def train_dense(config: RunConfig, progress: Progress | None = None, wait: bool = True) -> bool:
-    """Make the dense training that this run starts from, unless it is made.
-
-    Where another process makes it, waits for that or returns False.
-    """
-    from benchmark.data import steps_per_epoch
-    from benchmark.pruning import Train
+def train_dense(config: RunConfig) -> None:
+    """Make the dense training that this run starts from, unless it is made."""
     from benchmark.training import dense_training, rewind_steps
 
     _, data = _prepare(config)
-    progress = progress or Progress(config)
-    per_epoch = steps_per_epoch(data, config.settings.train.batch_size)
-    with interruptible(), progress.of([Train(0, config.settings.train.epochs * per_epoch)], per_epoch, config):
-        try:
-            dense_training(config, data, rewind_steps(config, data), progress.epoch, wait=wait)
-        except Held:
-            return False
-    return True
+    with interruptible():
+        dense_training(config, data, rewind_steps(config, data))
 
 
 def _prepare(config: RunConfig) -> tuple[Any, Any]:
@@ -228,28 +217,31 @@ def _both(first: Callable[[Row], None], second: Callable[[Row], None]) -> Callab
 def interruptible(for_good: bool = False) -> Iterator[None]:
     """Within, the first SIGTERM or SIGINT raises Interrupted with the exit status a shell would give.
 
-    Later ones, such as a second Ctrl-C, do not break off what the first leaves to be written, nor, `for_good`,
-    the end of the process. Within another `interruptible`, that one does it. A signal that whoever started this
-    process had it ignore stays ignored.
+    Later ones, such as a second Ctrl-C, do not break off what the first leaves to be written, up to the end of the
+    outermost `interruptible`, and where that is `for_good` up to the end of the process. A signal that whoever
+    started this process had it ignore stays ignored.
     """
     here = threading.current_thread() is threading.main_thread()  # else whoever started it handles signals
-    before = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) not in _KEPT and here}
+    before = {number: handler for number in SIGNALS if here and (handler := signal.getsignal(number)) != signal.SIG_IGN}
     for number in before:
-        signal.signal(number, _interrupt)
+        signal.signal(number, _Ending())
     try:
         yield
     finally:
         for number, handler in before.items():
-            if not (for_good and signal.getsignal(number) == signal.SIG_IGN):
+            heard = signal.getsignal(number) == signal.SIG_IGN
+            if not (heard and (for_good or isinstance(handler, _Ending))):
                 signal.signal(number, handler)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    for each in SIGNALS:
-        if signal.getsignal(each) is _interrupt:
-            signal.signal(each, signal.SIG_IGN)
-    raise Interrupted(128 + number)
+class _Ending:
+    """The handler of a signal that asks this process to end."""
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        for each in SIGNALS:
+            if isinstance(signal.getsignal(each), _Ending):
+                signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(128 + number)
 
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)  # that ask a process to end
-_KEPT = (signal.SIG_IGN, _interrupt)
+SIGNALS = (signal.SIGTERM, signal.SIGINT)

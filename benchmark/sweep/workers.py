@@ -24,7 +24,7 @@ from typing import Any
 from benchmark.config import RunConfig, run_config
 from benchmark.errors import UserError
 from benchmark.records import Record
-from benchmark.runs import Outcome, Progress, carry_out, outcome_of, train_dense
+from benchmark.runs import Outcome, Progress, carry_out, outcome_of
 from benchmark.sweep.costs import starts_dense
 
 FAILED = ("failed", "diverged")
@@ -241,7 +241,7 @@ def _end_with_parent() -> None:
 
 
 def attempt(job: Job, progress: Progress | None = None) -> Outcome:
-    """How a run ended, or `held` where another process works on it or its dense training.
+    """How a run ended, or `held` where another process works on it.
 
     An error is its reason, and stops no other run.
     """
@@ -249,8 +249,6 @@ def attempt(job: Job, progress: Progress | None = None) -> Outcome:
     if before.state in FAILED and not job.again:  # in another sweep, since this one began
         return before
     try:
-        if before.state != "done" and not _make_dense(job, progress):
-            return Outcome("held", "another process makes its dense training", before.folder)
         return carry_out(job.run, progress, wait=False)
     except UserError as error:
         return Outcome("failed", str(error), before.folder)
@@ -270,16 +268,3 @@ def attempt_options(options: dict[str, Any], again: bool) -> tuple[str, str]:
         return "failed", " ".join(str(error).split())
     outcome = attempt(Job(run, again), Progress(run, show=False))
     return outcome.state, outcome.reason
-
-
-def _make_dense(job: Job, progress: Progress | None) -> bool:
-    """Make the dense training that the run starts from; False, at once, where another process makes it.
-
-    What goes wrong with it shows in each run that needs it.
-    """
-    _, dense = job.records
-    if dense is None or dense.status.get("state") in ("done", "diverged"):
-        return True
-    with contextlib.suppress(Exception):
-        return train_dense(job.run, progress, wait=False)
-    return True

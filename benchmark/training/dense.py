@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmark.config import RunConfig
 from benchmark.data import Dataset, steps_per_epoch
-from benchmark.errors import Diverged, Held
+from benchmark.errors import Diverged
 from benchmark.pruning import Rewind, Train
 from benchmark.records import Record, Row, open_record
 
@@ -21,24 +21,18 @@ def rewind_steps(config: RunConfig, data: Dataset) -> set[int]:
 
 
 def dense_training(
-    config: RunConfig,
-    data: Dataset,
-    snapshots: Set[int],
-    on_epoch: Callable[[Row], None] = lambda row: None,
-    wait: bool = True,
+    config: RunConfig, data: Dataset, snapshots: Set[int], on_epoch: Callable[[Row], None] = lambda row: None
 ) -> dict[str, Any]:
     """The trained dense network (`module`) and what it cost (`state`), from the cache or made now.
 
-    The weights at the steps in `snapshots` are kept beside it, for rewinding. Where another process
-    makes the same training, waits for it or raises Held.
+    The weights at the steps in `snapshots` are kept beside it, for rewinding. Other processes that
+    need the same training wait for it.
     """
     from benchmark.training.runner import Runner
 
     steps = config.settings.train.epochs * steps_per_epoch(data, config.settings.train.batch_size)
     record = open_record(config.settings.results, "dense", config.dense_id)
-    with record.locked(wait) as mine:
-        if not mine:
-            raise Held
+    with record.locked():
         dense = record.load("network.pt", data.train.images.device)
         if dense is None and record.status.get("state") == "diverged":
             raise Diverged(record.status["reason"])

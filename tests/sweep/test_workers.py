@@ -21,7 +21,7 @@ from benchmark.config.options import run_config
 from benchmark.config.settings import RunConfig
 from benchmark.errors import UserError
 from benchmark.records.record import open_record
-from benchmark.runs.execution import Outcome, outcome_of, train_dense
+from benchmark.runs.execution import Outcome, outcome_of
 from benchmark.runs.progress import Progress
 from benchmark.sweep import workers
 from benchmark.sweep.scheduler import choose_crew, execute, threads_for
@@ -150,15 +150,14 @@ def test_a_method_that_exits_ends_its_run_and_no_other(tmp_path: Path, capfd: py
 class _Held:
     """The dense training of a run, held by somebody else until told."""
 
-    def __init__(self, run: RunConfig, status: str | None = "running") -> None:
+    def __init__(self, run: RunConfig) -> None:
         self.record = open_record(run.settings.results, "dense", run.dense_id)
         self.held, self.release = threading.Event(), threading.Event()
-        self.thread = threading.Thread(target=self._hold, args=(status,))
+        self.thread = threading.Thread(target=self._hold)
 
-    def _hold(self, status: str | None) -> None:
+    def _hold(self) -> None:
         with self.record.locked():
-            if status:
-                self.record.update_status(status)
+            self.record.update_status("running")
             self.held.set()
             assert self.release.wait(60)
 
@@ -190,14 +189,6 @@ def _release_when(other: _Held, happened: Callable[[], bool]) -> None:
     wait_until(happened)
     time.sleep(2)  # which the sweep spends waiting
     other.release.set()
-
-
-def test_a_dense_training_that_another_process_has_just_taken_is_not_waited_for(tmp_path: Path) -> None:
-    run = _config(tmp_path, "magnitude(rounds=1)")
-    with _Held(run, status=None):
-        assert not train_dense(run, wait=False)
-        assert attempt(Job(run)).state == "held"
-    assert attempt(Job(run)).state == "done"
 
 
 def test_what_failed_in_another_sweep_meanwhile_is_not_done_again(tmp_path: Path) -> None:
