@@ -8,12 +8,18 @@ import os
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from benchmark.errors import UserError
+from benchmark.records import Record, read_json
+
+ARRIVAL = 5.0  # seconds for rows that were sent to be there
+
+PLACE = "wandb.json"  # in a record: the run on W&B that mirrors it
 
 # The longest that W&B may hold up the start and the end of a run, in seconds; the client's variables
 # WANDB_INIT_TIMEOUT and WANDB_FINISH_TIMEOUT change them.
@@ -21,17 +27,23 @@ LIMITS = {"init_timeout": 15.0, "finish_timeout": 15.0}
 
 
 def begin(
-    mode: str, run_id: str, project: str, entity: str | None, directory: Path, about: Mapping[str, Any]
+    mode: str,
+    run_id: str,
+    project: str,
+    entity: str | None,
+    directory: Path,
+    about: Mapping[str, Any],
+    strict: bool = False,
 ) -> tuple[Any, str] | None:
     """The W&B run, and the command that brings later what does not arrive; None where W&B is disabled.
 
-    `about` is name, group, tags and config. Where W&B does not answer, the run is offline.
-    Raises UserError for `online` without an API key, and what the client raises.
+    `about` is name, group, tags and config. Where W&B does not answer, the run is offline, or, `strict`, Unreachable
+    is raised. Raises UserError for `online` without an API key, and what the client raises.
     """
     settings = client_settings()
     if mode == "auto" and settings.mode == "disabled":
         return None
-    start = _Start(run_id, project, entity, directory.absolute(), about)
+    start = _Start(run_id, project, entity, directory.absolute(), about, strict)
     if mode == "offline" or (mode == "auto" and settings.mode in ("offline", "dryrun")):
         return start.offline("as set")
     if mode == "online":
@@ -40,17 +52,34 @@ def begin(
     return start.offline("no API key; `wandb login` stores one") if key is None else start.online(key)
 
 
+class Unreachable(Exception):
+    """W&B did not take what it was given; its argument says why."""
+
+
 class _Start:
     """What it takes to begin one run, online or offline."""
 
     def __init__(
-        self, run_id: str, project: str, entity: str | None, directory: Path, about: Mapping[str, Any]
+        self,
+        run_id: str,
+        project: str,
+        entity: str | None,
+        directory: Path,
+        about: Mapping[str, Any],
+        strict: bool,
     ) -> None:
-        self.directory = directory
-        self.arguments = {**about, "config": unswept(about["config"]), "dir": str(directory), "resume": "allow"}
-        self.id = os.environ.get("WANDB_RUN_ID", run_id)
+        self.directory, self.strict = directory, strict
+        self.asked = {"project": project, "entity": entity}
+        place = {"id": run_id, **self.asked}
+        self.swept = swept_names()
+        if (before := read_json(directory / PLACE)).get("asked") == self.asked:  # goes on where it began, as in a sweep
+            place = {name: before[name] for name in place}
+            self.swept = self.swept or before["swept"]
+        config = {name: value for name, value in about["config"].items() if name not in self.swept}
+        self.arguments = {**about, "config": config, "dir": str(directory), "resume": "allow"}
+        self.id = os.environ.get("WANDB_RUN_ID", place["id"])
         if "WANDB_SWEEP_ID" not in os.environ:  # there the agent says where the run belongs
-            self.arguments |= {"id": self.id, "project": project, "entity": entity}
+            self.arguments |= {**place, "id": self.id}
 
     def online(self, key: str) -> tuple[Any, str]:
         before = self._folders()
@@ -60,7 +89,10 @@ class _Start:
             release()  # the run that failed holds its id until then
             for folder in self._folders() - before:
                 shutil.rmtree(folder, ignore_errors=True)
+            if self.strict:
+                raise Unreachable(cause(error)) from error
             return self.offline(cause(error))
+        self._note(run)
         say(f"mirrored to {run.url}")
         return run, mirror_command(self.directory)
 
@@ -71,6 +103,7 @@ class _Start:
                 shutil.rmtree(folder, ignore_errors=True)
         is_first = not self._folders()
         run = self._init("offline")
+        self._note(run)
         # `wandb sync` would add again the rows that came before, online or synced.
         way = f"wandb sync {shlex.quote(str(Path(run.dir).parent))}" if is_first else mirror_command(self.directory)
         say(f"mirrored offline ({why}); bring it later with: {way}")
@@ -84,6 +117,11 @@ class _Start:
         quiet = {"silent": True, "console": "off", "x_disable_viewer": True, "symlink": False}
         settings = wandb.Settings(mode=mode, finish_timeout_raises=True, **limits, **quiet, **more)
         return wandb.init(**self.arguments, reinit="create_new", settings=settings)
+
+    def _note(self, run: Any) -> None:
+        """Write into the record which run of W&B mirrors it, so that it is gone on with, in its sweep too."""
+        place = {"id": run.id, "project": run.project, "entity": run.entity or None, "sweep": run.sweep_id or None}
+        Record(self.directory).write_json(PLACE, {**place, "asked": self.asked, "swept": self.swept})
 
     def _folders(self) -> set[Path]:
         """The client's folders of this run."""
@@ -132,20 +170,16 @@ def find_key(settings: Any) -> str | None:
     return None
 
 
-def unswept(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The options but for those that are swept: these are the sweep's, in the spelling of its file.
-
-    A second spelling would make two columns of one option.
-    """
+def swept_names() -> list[str]:
+    """The options that are the sweep's, in the spelling of its file: a second one would make two columns of one."""
     path = os.environ.get("WANDB_SWEEP_PARAM_PATH")
     if not path:
-        return dict(config)
+        return []
     import yaml
 
     swept = yaml.safe_load(Path(path).read_text())
     given = {key: entry["value"] for key, entry in swept.items() if isinstance(entry, dict)}
-    names = {name for key, value in given.items() for name in _names(key, value)}
-    return {name: value for name, value in config.items() if name not in names}
+    return sorted({name for key, value in given.items() for name in _names(key, value)})
 
 
 def _names(key: str, value: object) -> Iterator[str]:
@@ -155,6 +189,30 @@ def _names(key: str, value: object) -> Iterator[str]:
     if isinstance(value, Mapping):
         for nested, inner in value.items():
             yield from _names(f"{name}.{nested}", inner)
+
+
+def check_arrival(path: str, last: int) -> None:
+    """Raise Unreachable where the run at `path` lacks rows up to the one numbered `last`.
+
+    A refusal that the client does not retry makes it drop all later rows, and it does not say so.
+    """
+    import wandb
+
+    until = time.monotonic() + ARRIVAL
+    try:
+        run = wandb.Api(api_key=require_key() or None, timeout=int(ARRIVAL)).run(path)
+        while (found := run.lastHistoryStep) < last and time.monotonic() < until:
+            time.sleep(0.5)
+    except Exception as error:
+        raise Unreachable(f"cannot ask whether all rows arrived: {cause(error)}") from error
+    if found < last:
+        raise Unreachable(f"of rows 0 to {last}, those after {found} did not arrive")
+
+
+def mark_as_brought(directory: Path) -> None:
+    """Mark what was written offline, as the client does, so that `wandb sync` does not bring it once more."""
+    for file in directory.glob("wandb/offline-run-*/*.wandb"):
+        file.with_suffix(".wandb.synced").touch()
 
 
 def mirror_command(directory: Path) -> str:

@@ -32,10 +32,12 @@ EXIT_CODES = {"done": 0, "interrupted": 130}  # by the state of a run; 1 for the
 class Mirror:
     """A run as W&B shows it; does nothing where W&B is off, or once it has failed."""
 
-    def __init__(self, run: Any = None, directory: Path = Path(), way: str = "") -> None:
+    def __init__(self, run: Any = None, directory: Path = Path(), way: str = "", strict: bool = False) -> None:
         self._run = run  # a wandb.Run
+        self._strict = strict  # raise Unreachable where W&B fails
         self._directory = directory  # of the record
         self._way = way  # the command that brings later what is missing
+        self._last = -1  # the number of the last row that W&B should have
         self._summary: dict[str, Any] = {}
         self._defined: set[str] = set()  # names that W&B knows the horizontal axis of
 
@@ -65,16 +67,25 @@ class Mirror:
 
         Waits for the rest of the data to arrive, but not longer than LIMITS allows.
         """
+        from benchmark.tracking.client import check_arrival, mark_as_brought
+
         with self._guarded() as run:
             if run is not None:
                 status = json.dumps(read_json(self._directory / "status.json"))
                 run.summary.update({**self._summary, **summary, "status": status})
+                path = None if run.offline else f"{run.entity}/{run.project}/{run.id}"
                 run.finish(exit_code=exit_code)
+                if path:
+                    check_arrival(path, self._last)
+                    mark_as_brought(self._directory)
         self._run = None
 
     def _log(self, row: Mapping[str, Any], values: dict[str, Any], axis: str) -> None:
         with self._guarded() as run:
-            if run is None or row["log_step"] < run.starting_step:
+            if run is None:
+                return
+            self._last = row["log_step"]
+            if self._last < run.starting_step:
                 return
             if not self._defined:
                 run.define_metric("record", hidden=True, summary="none")
@@ -86,7 +97,7 @@ class Mirror:
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[Any]:
         """The W&B run, or None; an error of the client ends the mirror with one line."""
-        from benchmark.tracking.client import cause, release, say
+        from benchmark.tracking.client import Unreachable, cause, release, say
 
         run = self._run
         try:
@@ -94,6 +105,8 @@ class Mirror:
         except Exception as error:
             self._run = None
             release(run)
+            if self._strict:
+                raise Unreachable(cause(error)) from error
             say(f"mirroring ended ({cause(error)}); the local record is whole, bring it later with: {self._way}")
 
 
@@ -108,6 +121,7 @@ def open_mirror(
     directory: Path,
     project: str = "nnrelief-bench",
     entity: str | None = None,
+    strict: bool = False,
 ) -> Mirror:
     """Begin the mirror of the run whose record is in `directory`, or go on with it after an interruption.
 
@@ -115,23 +129,24 @@ def open_mirror(
     is offline too. One line on stderr says where the run is shown, or how to bring it there. In a W&B
     sweep the run, its project and its swept values are the sweep's.
 
-    Raises UserError for `online` without an API key.
+    Raises UserError for `online` without an API key. With `strict` an error of W&B's ends in Unreachable, here and
+    later, and nothing is said or kept offline for it.
     """
     if mode == "off":
         return Mirror()
-    from benchmark.tracking.client import begin, cause, mirror_command, say
+    from benchmark.tracking.client import Unreachable, begin, cause, mirror_command, say
 
     record = {file: read_json(directory / file) for file in ("config.json", "environment.json")}
     about = {"name": name, "group": group, "tags": list(tags), "config": {**config, "record": json.dumps(record)}}
     try:
-        begun = begin(mode, run_id, project, entity, directory, about)
-    except UserError:
+        begun = begin(mode, run_id, project, entity, directory, about, strict)
+    except (UserError, Unreachable):
         raise
     except Exception as error:
         way = mirror_command(directory)
         say(f"not mirrored ({cause(error)}); the local record is whole, bring it later with: {way}")
         return Mirror()
-    return Mirror() if begun is None else Mirror(begun[0], directory, begun[1])
+    return Mirror() if begun is None else Mirror(begun[0], directory, begun[1], strict)
 
 
 def check_mirror(mode: Mode) -> None:
@@ -153,18 +168,30 @@ def mirror_records(
 ) -> Iterator[str]:
     """Bring the runs of a results folder, or the one run that the folder is of, to W&B; a line for each.
 
-    Only what W&B does not have is sent: doing it twice adds nothing.
+    Only what W&B does not have is sent: doing it twice adds nothing. A run goes on where it was shown before, in a
+    sweep too. Raises UserError with what is left the first time that W&B does not answer.
     """
     alone = (results / "config.json").exists()
     folders = [results] if alone else sorted(path.parent for path in results.glob("runs/*/config.json"))
     if not folders:
         raise UserError(f"no runs in {results}; name a results folder, or the folder of one run in it")
-    for folder in folders:
-        yield f"{folder.name}: {mirror_record(Record(folder), mode, project, entity)}"
+    from benchmark.tracking.client import Unreachable, mirror_command
+
+    for number, folder in enumerate(folders):
+        try:
+            yield f"{folder.name}: {mirror_record(Record(folder), mode, project, entity, strict=True)}"
+        except Unreachable as error:
+            left = f"{len(folders) - number} of {len(folders)} runs are left"
+            raise UserError(f"W&B: {error}; {left}, go on with: {mirror_command(results)}") from error
 
 
-def mirror_record(record: Record, mode: Mode, project: str = "nnrelief-bench", entity: str | None = None) -> str:
-    """Bring one run to W&B, in a W&B sweep as the sweep's run; returns its state, or why it is left out."""
+def mirror_record(
+    record: Record, mode: Mode, project: str = "nnrelief-bench", entity: str | None = None, strict: bool = False
+) -> str:
+    """Bring one run to W&B, in a W&B sweep as the sweep's run; returns its state, or why it is left out.
+
+    With `strict` raises Unreachable where W&B does not take it.
+    """
     status = record.status
     state = status.get("state", "running")
     if state == "running":
@@ -181,6 +208,7 @@ def mirror_record(record: Record, mode: Mode, project: str = "nnrelief-bench", e
         directory=record.folder,
         project=project,
         entity=entity,
+        strict=strict,
     )
     mirror.replay(record)
     mirror.finish(exit_code=EXIT_CODES.get(state, 1), summary={"state": state, "reason": status.get("reason", "")})

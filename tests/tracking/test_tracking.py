@@ -16,7 +16,7 @@ from benchmark.errors import UserError
 from benchmark.records.record import Record
 from benchmark.tracking.mirror import check_mirror, mirror_records
 from benchmark.tracking.reader import read_runs
-from tests.tracking.mirrored import CODE, OPTIONS, begin, make_record, python_path, show, start, steps, wait_until
+from tests.tracking.mirrored import CODE, OPTIONS, begin, make_record, python_path, rows, show, start, steps, wait_until
 from tests.tracking.wandb_server import WandbServer
 
 pytest_plugins = ["tests.tracking.mirror_fixtures"]
@@ -141,6 +141,79 @@ def test_a_run_survives_the_death_of_the_server_and_is_brought_later(
     assert server.runs["a" * 16].exit_code == 0
 
 
+def test_rows_that_the_service_refuses_in_the_middle_of_a_run_are_found_out_and_brought_later(
+    server: WandbServer, record: Record, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mirror = begin(record.folder)
+    for row in rows()[:3]:
+        (mirror.point if "point" in row else mirror.epoch)(row)
+    wait_until(lambda: "a" * 16 in server.runs and len(steps(server)) == 3)
+    server.refusing.set()
+    mirror.epoch(rows()[3])
+    wait_until(lambda: server.refused > 0)
+    server.refusing.clear()
+    mirror.point(rows()[4])
+    mirror.finish(exit_code=0, summary={})
+    (line,) = capfd.readouterr().err.splitlines()[1:]
+    assert line == (
+        "W&B: mirroring ended (of rows 0 to 4, those after 2 did not arrive); the local record is whole, "
+        f"bring it later with: prunebench mirror {record.folder}"
+    )
+    assert list(mirror_records(record.folder, project="p")) == ["one: done"]
+    assert steps(server) == [0, 1, 2, 3, 4]
+    assert server.runs["a" * 16].exit_code == 0
+
+
+@pytest.mark.parametrize("away", ["at the start", "in the middle"])
+def test_mirroring_many_runs_stops_the_first_time_that_the_service_does_not_answer(
+    away: str,
+    server: WandbServer,
+    record: Record,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    results = tmp_path / "results"
+    for letter in "bcd":
+        make_record(results, f"one-{letter}", letter * 16)
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "1")
+    monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "1")
+    lines = mirror_records(results, project="p")
+    assert next(lines) == "one: done"
+    capfd.readouterr()
+    if away == "at the start":
+        server.stop()
+    else:
+        server.refusing.set()
+    with pytest.raises(UserError) as caught:
+        list(lines)
+    message = str(caught.value)
+    assert "; 3 of 4 runs are left, go on with: prunebench mirror " in message
+    assert "\n" not in message
+    said = [line for line in capfd.readouterr().err.splitlines() if "mirrored to" not in line]
+    assert said == []
+    assert not list(results.rglob("offline-run-*"))
+    server.refusing.clear()
+    if away == "at the start":
+        server.start()
+    assert list(mirror_records(results, project="p")) == ["one: done", *(f"one-{letter}: done" for letter in "bcd")]
+    assert all(steps(server, letter * 16) == [0, 1, 2, 3, 4] for letter in "abcd")
+
+
+def test_a_run_that_was_offline_is_brought_once_by_mirror_and_sync(record: Record, tmp_path: Path) -> None:
+    show(record, "offline")
+    (folder,) = record.folder.glob("wandb/offline-run-*")
+    with WandbServer() as server:
+        environment = server.env(tmp_path / "home")
+        mirror = [sys.executable, "-m", "benchmark", "mirror", str(record.folder), "--project=p"]
+        environment["PYTHONPATH"] = python_path()
+        subprocess.run(mirror, env=environment, check=True, capture_output=True)
+        subprocess.run(["wandb", "sync", str(folder)], env=environment, check=True, capture_output=True)
+        assert steps(server) == [0, 1, 2, 3, 4]
+        subprocess.run(mirror, env=environment, check=True, capture_output=True)
+        assert steps(server) == [0, 1, 2, 3, 4]
+
+
 def test_an_error_of_the_client_ends_the_mirror_and_not_the_run(
     server: WandbServer, record: Record, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,6 +321,18 @@ def test_a_sweep_gets_its_values_back_unchanged_and_in_its_own_spelling(
         assert "pruner.alpha_conv" not in run.config
         assert run.config["seed"] == 0
         assert (run.exit_code, run.sweep, steps(server, run.id)) == (0, "sweep0", [0, 1, 2, 3, 4])
+    place = json.loads((record.folder / "wandb.json").read_text())
+    assert [place[name] for name in ("id", "project", "entity", "sweep")] == [runs[1].id, "p", "tester", "sweep0"]
+    subprocess.run(
+        [sys.executable, "-m", "benchmark", "mirror", str(record.folder)],
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    assert list(server.runs.values()) == runs  # it goes on with the sweep's own run
+    for run in runs:
+        assert "pruner.alpha_conv" not in run.config
+        assert (run.sweep, steps(server, run.id)) == ("sweep0", [0, 1, 2, 3, 4])
     (found,) = read_runs("tester/p/sweep0")
     assert found["config.json"] == json.loads((record.folder / "config.json").read_text())
 

@@ -21,6 +21,8 @@ class App(Protocol):
     """What answers the requests."""
 
     silent: threading.Event  # while set, requests are taken and never answered
+    refusing: threading.Event  # while set, rows are answered with 403, which the client does not retry
+    refused: int  # how often
 
     def answer(self, operation: str, variables: Mapping[str, Any]) -> dict[str, Any]: ...
 
@@ -70,6 +72,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         while self.server.app.silent.is_set():
             self.server.app.silent.wait(0.05)
+        if self.path.startswith("/files/") and self.server.app.refusing.is_set():
+            self.server.app.refused += 1
+            self._reply(403, b"{}")
+            return
         if not self.path.startswith(("/graphql", "/files/")):
             self._reply(404, b"{}")
             return

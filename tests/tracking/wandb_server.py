@@ -84,6 +84,8 @@ class WandbServer:
         self.agents: dict[str, str] = {}  # agent id -> sweep id
         self.requests: list[str] = []  # operation names, in order
         self.silent = threading.Event()  # while set, requests are taken and never answered
+        self.refusing = threading.Event()  # while set, rows are answered with 403, which the client does not retry
+        self.refused = 0
         self.lock = threading.RLock()
         self.port = 0
         self._http: HttpServer | None = None
