@@ -1,5 +1,5 @@
 from .data import Batches as Batches
-from .network import MaskedModel as MaskedModel, Masks as Masks, whole_units as whole_units
+from .network import MaskedModel as MaskedModel, Masks as Masks, digest as digest, whole_units as whole_units
 from .pruning import (
     RETRAIN as RETRAIN,
     Distribution as Distribution,
@@ -15,6 +15,8 @@ from .pruning import (
     Structure as Structure,
     Tensors as Tensors,
     Train as Train,
+    check_every as check_every,
+    check_retraining as check_retraining,
     check_rounds as check_rounds,
     exchange as exchange,
     geometric_sparsities as geometric_sparsities,
@@ -22,10 +24,12 @@ from .pruning import (
     input_norms as input_norms,
     keep_top as keep_top,
     loss_gradients as loss_gradients,
+    masks_of_run as masks_of_run,
     prune_at_init as prune_at_init,
     prune_gradually as prune_gradually,
     train_prune_retrain as train_prune_retrain,
     train_prune_rewind as train_prune_rewind,
+    train_prune_train_on as train_prune_train_on,
     train_softly as train_softly,
     train_sparsely as train_sparsely,
     training_loss as training_loss,

@@ -1,3 +1,4 @@
+from .earlier import masks_of_run as masks_of_run
 from .gradients import loss_gradients as loss_gradients, training_loss as training_loss
 from .guards import (
     blamed as blamed,
@@ -22,6 +23,8 @@ from .plan import (
     Prune as Prune,
     Rewind as Rewind,
     Train as Train,
+    check_every as check_every,
+    check_retraining as check_retraining,
     check_rounds as check_rounds,
     epochs_of as epochs_of,
     geometric_sparsities as geometric_sparsities,
@@ -30,6 +33,7 @@ from .plan import (
     prune_gradually as prune_gradually,
     train_prune_retrain as train_prune_retrain,
     train_prune_rewind as train_prune_rewind,
+    train_prune_train_on as train_prune_train_on,
     train_softly as train_softly,
     train_sparsely as train_sparsely,
 )

@@ -72,10 +72,12 @@ def check_possible(pruner: Pruner, net: MaskedModel, example: Tensor) -> None:
 
 @torch.no_grad()
 def decide(pruner: Pruner, net: MaskedModel, batches: Batches, phase: Prune) -> Pruned:
-    """What the method keeps at `phase`, held to the contract.
+    """What the method keeps at `phase`, held to the contract; all there is, without asking it, at a target of 0.
 
     Raises MethodError, one line that names the method and the rule, where it is broken.
     """
+    if phase.sparsity == 0 and not phase.swap:
+        return Pruned(dict(net.masks))
     with _read_only(net, type(pruner).__name__), blamed(pruner, "prune"):
         found = pruner.prune(net, batches, phase)
     try:

@@ -224,7 +224,7 @@ def missed_target(masks: Masks, sparsity: float, distribution: Distribution, str
         if not group[0].is_table:
             kept, total = kept.sum(0, keepdim=True), total.sum(0, keepdim=True)
         half = max(layer.size for layer in group) / 2
-        wanted = density * total.double()
+        wanted = density * total.double()  # float32, in which torch multiplies integers, counts to 2^24
         least = sum(layer.size for layer in group) if structure == "filters" else 0
         off = ((kept - wanted).abs() > half * (1 + 1e-9)) & (kept > least)
         if off.any():

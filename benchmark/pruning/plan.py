@@ -81,6 +81,12 @@ def train_prune_rewind(sparsities: Iterable[float | None], steps: int, step: int
     return [Train(0, steps), *(phase for round_ in rounds for phase in round_)]
 
 
+def train_prune_train_on(sparsities: Iterable[float | None], steps: int, length: int) -> list[Phase]:
+    """Train, then for every sparsity prune and train on for `length` steps at the training's last learning rate."""
+    rounds = [[Prune(s), Train(steps + i * length, steps + (i + 1) * length)] for i, s in enumerate(sparsities)]
+    return [Train(0, steps), *(phase for round_ in rounds for phase in round_)]
+
+
 def train_sparsely(sparsity: float, steps: int, every: int, until: int, swap: Callable[[float], float]) -> list[Phase]:
     """Prune before any training; then train, and every `every` steps, before step `until`, exchange weights.
 
@@ -114,6 +120,19 @@ def check_rounds(rounds: int) -> None:
     """Raises UserError unless there is at least one round."""
     if rounds < 1:
         raise UserError(f"pruner.rounds must be at least 1, got {rounds}")
+
+
+def check_retraining(rounds: int, share: float) -> None:
+    """Raises UserError unless there is a round, and a retraining in each, of a share of the training."""
+    check_rounds(rounds)
+    if not 0 < share <= 1:
+        raise UserError(f"pruner.retrain_share must be in (0, 1], a share of the training, got {share:g}")
+
+
+def check_every(every: int) -> None:
+    """Raises UserError unless weights are exchanged every so many steps, at least each."""
+    if every < 1:
+        raise UserError(f"pruner.every must be at least 1 step, got {every}")
 
 
 def geometric_sparsities(sparsity: float, rounds: int) -> list[float]:

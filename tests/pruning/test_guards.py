@@ -173,6 +173,13 @@ def test_a_score_that_does_not_fit_is_told_with_its_layer(how: Callable[..., Any
     assert message in str(caught.value)
 
 
+def test_a_target_of_zero_keeps_all_there_is_and_asks_nobody() -> None:
+    net = _net()
+    net.apply({"0.weight": torch.rand(8, 4) > 0.5})
+    pruned = decide(_method(lambda *_: 1 / 0), net, BATCHES, Prune(0.0))
+    assert digest(pruned.masks) == digest(net.masks)
+
+
 def test_a_missed_target_fails() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Short(Scored):

@@ -238,3 +238,12 @@ def test_digest_sees_values_names_and_shapes() -> None:
         )
         == 4
     )
+
+
+def test_a_target_is_held_exactly_where_there_are_more_weights_than_float32_counts() -> None:
+    masks = {"w": torch.ones(18_370_048, 1, dtype=torch.bool)}
+    kept = round(0.685867 * 18_370_048)
+    masks["w"][kept:] = False
+    assert missed_target(masks, 1 - 0.685867, "global", "weights") is None
+    masks["w"][kept - 1] = False
+    assert missed_target(masks, 1 - 0.685867, "global", "weights") is not None
