@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark import Batches, MaskedModel, ScoredPruner, Scores, loss_gradients
+from benchmark import (
+    Batches,
+    MaskedModel,
+    Phase,
+    ScoredPruner,
+    Scores,
+    check_rounds,
+    geometric_sparsities,
+    loss_gradients,
+    prune_at_init,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,9 +22,19 @@ class SNIP(ScoredPruner):
     """Keep the weights whose removal would change the loss most, before any training.
 
     Score: |w * dL/dw| at initialisation, L the mean loss over `batches`.
-    Source: Lee, Ajanthan and Torr, ICLR 2019, arXiv:1810.02340, section 4.
+    Source: Lee, Ajanthan and Torr, ICLR 2019, arXiv:1810.02340, section 4; in several rounds that score the pruned
+        network again: iterative SNIP, de Jorge et al., ICLR 2021, arXiv:2006.09081, section 4 (exponential schedule).
     Differs: the gradient is averaged over `batches`; the paper takes one batch.
     """
+
+    rounds: int = 1  # at least 1: prunings before training, each removing the same share of what is left; 1: the paper
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rounds(self.rounds)
+
+    def plan(self, steps: int) -> list[Phase]:
+        return prune_at_init(geometric_sparsities(self.sparsity, self.rounds), steps)
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         gradients = loss_gradients(net, batches)

@@ -1,0 +1,42 @@
+"""Fine-tuning: iterative magnitude pruning that trains on at the last learning rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmark import (
+    Batches,
+    MaskedModel,
+    Phase,
+    ScoredPruner,
+    Scores,
+    check_retraining,
+    geometric_sparsities,
+    train_prune_train_on,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuning(ScoredPruner):
+    """Keep the largest weights after training, at their trained values, and train on at the last learning rate.
+
+    Score: |w|.
+    Source: Renda, Frankle and Carbin, ICLR 2020, arXiv:2003.02389, section 2, their account of Han et al., NIPS 2015,
+        arXiv:1506.02626: globally, 20 % a round. `lr_rewinding` has the same options and differs in the rate alone;
+        `magnitude` retrains with the retraining recipe.
+    """
+
+    sparsity: float = 0.965  # target of the last round, in [0, 1)
+    rounds: int = 15  # at least 1: prune-and-train rounds, each removing the same share of what is left, here 20 %
+    retrain_share: float = 1.0  # length of each retraining as a share of the training, in (0, 1]; as lr_rewinding's
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_retraining(self.rounds, self.retrain_share)
+
+    def plan(self, steps: int) -> list[Phase]:
+        length = max(1, round(self.retrain_share * steps))
+        return train_prune_train_on(geometric_sparsities(self.sparsity, self.rounds), steps, length)
+
+    def score(self, net: MaskedModel, batches: Batches) -> Scores:
+        return {name: w.abs() for name, w in net.weights.items()}

@@ -1,0 +1,43 @@
+"""GraSP: the gradient flow that is left after pruning, preserved before training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from benchmark import Batches, MaskedModel, ScoredPruner, Scores, loss_gradients, training_loss
+from benchmark.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraSP(ScoredPruner):
+    """Keep the weights whose removal would reduce the norm of the gradient most, before any training.
+
+    Score: w * (H g), g the gradient and H the Hessian of the mean loss over `batches`, the logits divided by
+        `temperature`. The paper's S(-w) = -w * (H g), of which the largest are removed, is this with the sign turned.
+    Source: Wang, Zhang and Grosse, ICLR 2020, arXiv:2002.07376, section 4, equation 8 and algorithm 1.
+    Differs: the authors' code gives linear layers new weights (Xavier) before it scores; here none changes.
+    """
+
+    temperature: float = 200.0  # above 0, divides the logits; the authors' code
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.temperature > 0:
+            raise UserError(f"pruner.temperature must be above 0, got {self.temperature:g}")
+
+    def score(self, net: MaskedModel, batches: Batches) -> Scores:
+        gradient = loss_gradients(net, batches, self.temperature)
+        weights = {name: w.clone().requires_grad_() for name, w in net.weights.items()}
+        scores = {name: torch.zeros_like(w) for name, w in net.weights.items()}
+        examples = sum(len(labels) for _, labels in batches)
+        for inputs, labels in batches:
+            with torch.enable_grad():
+                loss = training_loss(net, weights, inputs, labels, self.temperature) * len(labels) / examples
+                slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True, materialize_grads=True)
+                along = torch.stack([(s * gradient[name]).sum() for name, s in zip(weights, slopes, strict=True)]).sum()
+                products = torch.autograd.grad(along, list(weights.values()), materialize_grads=True)
+            for (name, w), product in zip(net.weights.items(), products, strict=True):
+                scores[name] += w * product
+        return scores

@@ -1,0 +1,42 @@
+"""RigL: sparse from the start, weights that stay small give way to those with the largest gradients."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from benchmark import Batches, MaskedModel, Phase, Scores, SparseTraining, check_every, loss_gradients, train_sparsely
+from benchmark.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RigL(SparseTraining):
+    """Keep the weights that grow, sparse from the start: the smallest go, those that the loss asks for come.
+
+    Score: |w|; grown is the largest |dL/dw|, L the mean loss over `batches`.
+    Source: Evci et al., ICML 2020, arXiv:1911.11134, section 3 and algorithm 1: Erdos-Renyi-kernel densities, an
+        exchange every 100 steps of the share alpha / 2 (1 + cos(pi t / T)) until T, 75 % of the training.
+    Differs: the gradient is that of `batches`, not of one training batch; what just gave way does not come back at
+        once.
+    """
+
+    every: int = 100  # at least 1: optimiser steps between two exchanges; the paper's delta T
+    swap: float = 0.3  # in (0, 1): share of each layer's kept weights exchanged at the beginning; the paper's alpha
+    stop: float = 0.75  # share of the training, in (0, 1], after which the masks stay; the paper's T_end
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_every(self.every)
+        if not (0 < self.swap < 1 and 0 < self.stop <= 1):
+            raise UserError(
+                f"pruner.swap must be in (0, 1) and pruner.stop in (0, 1], got {self.swap:g}, {self.stop:g}"
+            )
+
+    def plan(self, steps: int) -> list[Phase]:
+        def swap(share: float) -> float:
+            return self.swap / 2 * (1 + math.cos(math.pi * share))
+
+        return train_sparsely(self.sparsity, steps, self.every, round(self.stop * steps), swap)
+
+    def grow_score(self, net: MaskedModel, batches: Batches) -> Scores:
+        return {name: gradient.abs() for name, gradient in loss_gradients(net, batches).items()}
