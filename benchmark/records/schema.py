@@ -1,8 +1,254 @@
-"""The names of a record."""
+"""The names of a record: what its rows and files hold, and one table of all metrics.
+
+Whoever writes, shows or explains a number takes its name, unit and label from here. A new metric is a field
+of a row and an entry of METRICS; a test holds the two together.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, NotRequired, TypedDict
 
-Row = dict[str, Any]
-FILES = ("config.json", "environment.json", "epochs.jsonl", "points.jsonl")
+Row = dict[str, Any]  # of any file, as it is read
+
+ROWS = ("epochs.jsonl", "points.jsonl")
+FILES = ("config.json", "environment.json", *ROWS)  # what a run has from its first epoch on, next to its status
+
+State = Literal["missing", "running", "done", "failed", "diverged", "interrupted", "held"]
+
+
+class EpochRow(TypedDict):
+    """A line of epochs.jsonl: one pass over the training split."""
+
+    log_step: int  # numbers the rows of both files in the order they were made
+    epoch: int  # from 1
+    round: int  # prune-and-train rounds begun; 0 before any pruning
+    schedule: Literal["train", "retrain"]
+    step: int  # optimiser steps since the initial weights
+    lr: float  # of the epoch's last step
+    train_loss: float  # mean over the epoch's steps
+    val_top1: float
+    val_top5: NotRequired[float]
+    val_loss: float
+    test_top1: NotRequired[float]  # with `--protocol paper` only
+    test_top5: NotRequired[float]
+    test_loss: NotRequired[float]
+    sparsity_prunable: float
+    seconds: float
+    images_per_second: float
+
+
+class LayerRow(TypedDict):
+    """A conv or linear layer at a measured point: its weight's entries, and its FLOPs before pruning."""
+
+    name: str
+    kept: int
+    total: int
+    flops_dense: int
+
+
+class FiringRow(TypedDict):
+    """The activity of a layer's units at a measured point, on validation images."""
+
+    name: str
+    units: int
+    active_share: float
+    mean_activation: float
+    dead_units: int
+    class_overlap: float
+
+
+class PointRow(TypedDict):
+    """A line of points.jsonl: the network as it was measured, and what it had cost until then."""
+
+    log_step: int
+    point: int  # from 0
+    round: int
+    stage: Literal["pruned", "trained"]  # before or after the round's training
+    target_sparsity: float | None
+    top1: float
+    top5: NotRequired[float]
+    loss: float
+    correct: int
+    total: int
+    val_top1: float
+    val_top5: NotRequired[float]
+    val_loss: float
+    sparsity_prunable: float
+    compression_params: float | None  # a ratio to nothing is None
+    compression_weights: float | None
+    params_total: int
+    params_kept: int
+    flops_dense: int
+    flops_effective: float
+    speedup_theoretical: float | None
+    flops_structural: int
+    speedup_structural: float | None
+    bytes_dense: int
+    bytes_sparse: int
+    bytes_sparse_format: Literal["bitmap", "csr"]
+    collapsed: bool
+    layers: list[LayerRow]
+    flops_unsupported: dict[str, int]
+    structural_note: str
+    firing: list[FiringRow]
+    firing_sha256: str  # of the file with each unit's rates by class
+    weights_sha256: str
+    masks_sha256: str
+    step: int
+    epochs_total: float
+    train_flops: float
+    train_seconds: float
+    prune_seconds: float
+
+
+class ConfigFile(TypedDict):
+    """config.json: which run this is."""
+
+    id: str
+    name: str
+    protocol: str
+    protocol_number: int
+    dense_key: str  # the identity of the shared dense training
+    config: Row  # all options by dotted name
+
+
+class Hardware(TypedDict):
+    device: str
+    machine: str
+    system: str
+    cpus: int | None
+    threads: int  # that the training computes with, kept by whoever goes on with it
+
+
+class EnvironmentFile(TypedDict):
+    """environment.json: what the run was made with."""
+
+    commit: str | None
+    versions: dict[str, str | None]
+    hardware: Hardware
+    data_verified: NotRequired[bool]
+    data_digests: NotRequired[dict[str, str]]
+    classes: NotRequired[int]
+
+
+class StatusFile(TypedDict, total=False):
+    """status.json: how the run stands."""
+
+    state: State
+    reason: str
+    started: str  # UTC
+    finished: str
+    host: str
+    process: int
+    stopped_early: str | None
+    rows: dict[str, list[Any]]  # by file: how many rows it has, and the digest of the last
+
+
+Shown = Literal["epoch", "point", "table", "figure"]  # W&B's epochs and points; the report's tables and figures
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of a record, or one that reports make of records: what it is called and which way is better.
+
+    `label` heads a table's column; `about` says what the number is, as an axis or a document does.
+    """
+
+    label: str
+    unit: str  # "" for a plain number; "share" lies in [0, 1] and is shown in %
+    better: Literal["higher", "lower", ""]
+    shown: tuple[Shown, ...]
+    about: str
+
+
+_EPOCH: tuple[Shown, ...] = ("epoch",)
+_POINT: tuple[Shown, ...] = ("point",)
+_BOTH: tuple[Shown, ...] = ("epoch", "point")
+
+METRICS: dict[str, Metric] = {
+    # accuracy
+    "top1": Metric("top-1", "share", "higher", ("point", "table", "figure"), "Test top-1 accuracy"),
+    "top5": Metric("top-5", "share", "higher", _POINT, "Test top-5 accuracy, where there are more than 10 classes"),
+    "loss": Metric("test loss", "", "lower", _POINT, "Test cross-entropy"),
+    "correct": Metric("correct", "images", "higher", _POINT, "Test images whose class is found"),
+    "total": Metric("test images", "images", "", _POINT, "Test images"),
+    "val_top1": Metric("validation top-1", "share", "higher", _BOTH, "Validation top-1 accuracy"),
+    "val_top5": Metric("validation top-5", "share", "higher", _BOTH, "Validation top-5 accuracy"),
+    "val_loss": Metric("validation loss", "", "lower", _BOTH, "Validation cross-entropy"),
+    "test_top1": Metric("test top-1", "share", "higher", _EPOCH, "Test top-1 of an epoch (protocol paper only)"),
+    "test_top5": Metric("test top-5", "share", "higher", _EPOCH, "Test top-5 of an epoch (protocol paper only)"),
+    "test_loss": Metric("test loss", "", "lower", _EPOCH, "Test cross-entropy of an epoch (protocol paper only)"),
+    "train_loss": Metric("training loss", "", "lower", _EPOCH, "Mean cross-entropy of the epoch's optimiser steps"),
+    "drop": Metric("drop", "share", "lower", ("table",), "Test top-1 of the dense network minus that of the pruned"),
+    # size
+    "sparsity_prunable": Metric(
+        "sparsity", "share", "higher", ("epoch", "point", "table"), "Masked-out share of the prunable weights"
+    ),
+    "target_sparsity": Metric("target", "share", "", _POINT, "Sparsity that the plan asked for"),
+    "compression_params": Metric(
+        "compression (parameters)",
+        "×",
+        "higher",
+        ("point", "table", "figure"),
+        "Compression ratio (all parameters ÷ those kept)",
+    ),
+    "compression_weights": Metric(
+        "compression (weights)",
+        "×",
+        "higher",
+        ("point", "table"),
+        "Weights and biases of conv and linear layers ÷ those kept, as the NNrelief paper counts",
+    ),
+    "params_total": Metric("parameters", "", "", _POINT, "Parameters of the unpruned network"),
+    "params_kept": Metric("parameters kept", "", "lower", _POINT, "Parameters that are not masked out"),
+    "bytes_dense": Metric("bytes, dense", "bytes", "", _POINT, "Size with every parameter stored"),
+    "bytes_sparse": Metric("bytes, sparse", "bytes", "lower", _POINT, "Smaller of bitmap and CSR storage"),
+    "collapsed": Metric("collapsed", "", "lower", _POINT, "Whether the output no longer depends on the input"),
+    # FLOPs per example, one multiply-add = 1
+    "flops_dense": Metric("FLOPs, dense", "FLOPs", "", _POINT, "FLOPs of the unpruned network"),
+    "flops_effective": Metric("FLOPs, effective", "FLOPs", "lower", _POINT, "FLOPs times the density of each mask"),
+    "flops_structural": Metric("FLOPs, structural", "FLOPs", "lower", _POINT, "FLOPs without the dead units"),
+    "speedup_theoretical": Metric(
+        "speed-up, theoretical",
+        "×",
+        "higher",
+        ("point", "table", "figure"),
+        "Theoretical speed-up (dense FLOPs ÷ effective FLOPs)",
+    ),
+    "speedup_structural": Metric(
+        "speed-up, structural",
+        "×",
+        "higher",
+        ("point", "table"),
+        "Structural speed-up (dense FLOPs ÷ FLOPs without the dead units)",
+    ),
+    # activity of a layer, in the rows of `firing`
+    "units": Metric("units", "units", "", (), "Units of a layer: neurons or channels"),
+    "active_share": Metric("active outputs", "share", "", ("figure",), "Outputs above zero"),
+    "mean_activation": Metric("mean activation", "", "", (), "Mean of a layer's outputs"),
+    "dead_units": Metric("dead units", "units", "", ("figure",), "Units that no validation image makes fire"),
+    "class_overlap": Metric(
+        "class overlap", "share", "", ("figure",), "Sum of minima / sum of maxima of two classes' firing rates"
+    ),
+    # cost, everything before included
+    "epochs_total": Metric("epochs", "epochs", "lower", _POINT, "Training epochs"),
+    "budget": Metric("training, × dense", "×", "lower", ("table",), "Training epochs ÷ those of the dense network"),
+    "train_flops": Metric("training FLOPs", "FLOPs", "lower", _POINT, "Training FLOPs, sparse steps at their own cost"),
+    "train_seconds": Metric("training time", "s", "lower", _POINT, "Seconds of training"),
+    "prune_seconds": Metric("pruning time", "s", "lower", _POINT, "Seconds of scoring and masking"),
+    "seconds": Metric("epoch time", "s", "lower", _EPOCH, "Seconds of the epoch's training"),
+    "images_per_second": Metric("images/s", "images/s", "higher", _EPOCH, "Training images a second"),
+    # where in the run a row stands
+    "epoch": Metric("epoch", "epochs", "", _EPOCH, "Epochs of this run"),
+    "point": Metric("point", "", "", _POINT, "Measured points before this one"),
+    "round": Metric("round", "", "", _BOTH, "Prune-and-train rounds begun"),
+    "step": Metric("step", "steps", "", _BOTH, "Optimiser steps since the initial weights"),
+    "lr": Metric("learning rate", "", "", _EPOCH, "Learning rate of the epoch's last step"),
+}
+
+
+def plotted(row: Row, where: Shown) -> dict[str, float]:
+    """The metrics of a row that are shown `where`, by name, without those that have no value."""
+    shown = (name for name, metric in METRICS.items() if where in metric.shown)
+    return {name: row[name] for name in shown if row.get(name) is not None}
