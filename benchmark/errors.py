@@ -29,3 +29,10 @@ class MethodError(Exception):
 
 class Interrupted(KeyboardInterrupt):
     """The process was asked to stop (SIGINT, SIGTERM); the run can go on from its checkpoint."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of the machine or of its GPU."""
+    names = {kind.__name__ for kind in type(error).__mro__}  # by name: torch may not be loaded
+    says_so = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # PyTorch's, on a CPU
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or says_so

@@ -13,11 +13,11 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     from benchmark.pruning import Phase, Pruner
 
-PROTOCOL = 1  # the number of the rules in the README; a change of rules is a new number
+PROTOCOL = 2  # the number of the rules in the README; a change of rules is a new number
 DEFAULT_LR = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}  # the NNrelief authors' README, and PyTorch's for AdamW
 
 # Where a run is carried out and how it is shown; all else is its identity.
-PLACE = ("data_dir", "results", "device", "wandb", "project", "entity")
+PLACE = ("data_dir", "results", "device", "threads", "wandb", "project", "entity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +91,7 @@ class Settings:
     data_dir: Path | None = None  # folder of the datasets; default: $PRUNEBENCH_DATA, else ./data
     results: Path = Path("results")  # root of the records
     device: str = "auto"  # cpu, cuda, mps; auto: the fastest there is
+    threads: int | None = None  # of a CPU; default: by the size of the network and the cores there are
     wandb: Literal["online", "offline", "off", "auto"] = "auto"  # auto: online if a key is there
     project: str = "nnrelief-bench"  # of W&B
     entity: str | None = None  # of W&B
@@ -100,6 +101,7 @@ class Settings:
         _require(self.score_examples >= 1, "score_examples", self.score_examples, "at least 1")
         _require(self.train_limit is None or self.train_limit >= 1, "train_limit", self.train_limit, "at least 1")
         _require(self.image_size is None or self.image_size >= 1, "image_size", self.image_size, "at least 1")
+        _require(self.threads is None or self.threads >= 1, "threads", self.threads, "at least 1")
         in_range = self.stop_drop is None or 0 < self.stop_drop < 1
         _require(in_range, "stop_drop", self.stop_drop, "in (0, 1): 0.02 is two points of top1")
 

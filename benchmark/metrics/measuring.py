@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import safetensors.torch
@@ -27,7 +28,7 @@ def measure(net: MaskedModel, data: Dataset, flops: FlopCount, autocast: Autocas
         **evaluate_split(net, data, "test", autocast),
         **prefixed("val_", evaluate_split(net, data, "validation", autocast)),
         **count(net, flops, structural_flops(shrunk, data.shape), shrunk.collapsed),
-        "firing": _firing(net, data, firing_file),
+        **_firing(net, data, firing_file),
         "weights_sha256": digest(net.module.state_dict()),
         "masks_sha256": digest(net.masks),
     }
@@ -43,12 +44,14 @@ def prefixed(prefix: str, row: Row) -> Row:
     return {prefix + name: row[name] for name in ("top1", "top5", "loss") if name in row}
 
 
-def _firing(net: MaskedModel, data: Dataset, file: Path) -> list[Row]:
-    """The firing of each layer; by class and unit it is written as float16 to `file`."""
+def _firing(net: MaskedModel, data: Dataset, file: Path) -> Row:
+    """The firing of each layer, and the digest of `file`, to which it is written as float16 by class and unit."""
     images, labels = data.validation.images, data.validation.labels
     every = max(1, len(labels) // FIRING_EXAMPLES)
     batches = list(evaluation_batches(data, Split(images[::every], labels[::every])))
     patterns = firing_patterns(net, batches, data.classes)
     rates = {name: pattern.rates.half() for name, pattern in patterns.items()}
-    write_atomically(file, lambda part: part.write(safetensors.torch.save(rates)))
-    return [pattern.row(name) for name, pattern in patterns.items()]
+    content = safetensors.torch.save(rates)
+    write_atomically(file, lambda part: part.write(content))
+    rows = [pattern.row(name) for name, pattern in patterns.items()]
+    return {"firing": rows, "firing_sha256": hashlib.sha256(content).hexdigest()}

@@ -1,6 +1,12 @@
 from .environment import environment as environment, now as now
-from .files import read_json as read_json, write_atomically as write_atomically
+from .files import (
+    Damaged as Damaged,
+    read_json as read_json,
+    set_aside as set_aside,
+    write_atomically as write_atomically,
+)
 from .record import Record as Record, open_record as open_record
+from .rows import End as End, Rows as Rows, read_rows as read_rows
 from .schema import (
     METRICS as METRICS,
     ConfigFile as ConfigFile,

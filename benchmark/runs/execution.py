@@ -14,12 +14,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config import PROTOCOL, RunConfig
-from benchmark.errors import Diverged, Interrupted, MethodError, UserError
-from benchmark.records import Record, Row, environment, now, open_record, read_json
+from benchmark.errors import Diverged, Interrupted, MethodError, UserError, is_out_of_memory
+from benchmark.records import Damaged, Record, Row, environment, now, open_record
 from benchmark.runs.progress import Progress
 
 if TYPE_CHECKING:
-    from benchmark.training import Runner
+    from benchmark.training import Runner, Stop
 
 
 @dataclass(frozen=True)
@@ -37,27 +37,39 @@ def outcome_of(config: RunConfig) -> Outcome:
     return Outcome(*record.standing, record.folder)
 
 
-def carry_out(config: RunConfig, progress: Progress | None = None, wait: bool = True) -> Outcome:
+def carry_out(
+    config: RunConfig, progress: Progress | None = None, wait: bool = True, cores: int | None = None
+) -> Outcome:
     """Do a run, or go on with it, unless it is done already.
 
     A run that diverges or whose method breaks its contract ends with that state; other errors are
-    recorded and raised. Where another process holds the run, waits for it or returns `held`.
+    recorded and raised. Where another process holds the run, or makes the dense training that it starts
+    from, waits for it or returns `held`. `cores` is its share of the machine; default: PyTorch's threads.
     """
     if (before := outcome_of(config)).state == "done":
-        Record(before.folder).remove("checkpoint.pt")  # which a kill at the very end may have left
         _show_again(config)
         return before
-    from benchmark.training import Runner
+    import torch
+
+    from benchmark.training import DenseTrainings, Runner, Stop, threads
 
     device, data = _prepare(config)
-    runner = Runner(config, data, Record(before.folder))
+    progress, stop = progress or Progress(config), Stop()
+    dense = DenseTrainings(config, data, progress.epoch, stop)
+    try:
+        runner = Runner(config, data, Record(before.folder), dense, _by_kind(progress.epoch, progress.point), stop)
+    except MethodError as error:  # a plan that no run can carry out
+        open_record(config.settings.results, "runs", config.name).update_status("failed", str(error))
+        return outcome_of(config)
     record = open_record(config.settings.results, "runs", config.name)
     with record.locked(wait) as mine:
-        if not mine:
-            return Outcome("held", "another process works on it", record.folder)
+        if not mine or (not wait and runner.is_from_dense and dense.held):
+            what = "its dense training" if mine else "it"
+            return Outcome("held", f"another process works on {what}", record.folder)
         if not record.done:
-            with _threads_restored(), interruptible():
-                _carry_out(config, runner, progress or Progress(config), device)
+            begun = _threads_of(record)
+            with threads(_threads(config, begun, cores or torch.get_num_threads())), interruptible(stop):
+                _carry_out(config, runner, progress, device)
     return outcome_of(config)
 
 
@@ -71,13 +83,17 @@ def _show_again(config: RunConfig) -> None:
         mirror_record(record, settings.wandb, settings.project, settings.entity)
 
 
-def train_dense(config: RunConfig) -> None:
+def train_dense(config: RunConfig, cores: int | None = None) -> None:
     """Make the dense training that this run starts from, unless it is made."""
-    from benchmark.training import dense_training, rewind_steps
+    import torch
+
+    from benchmark.training import DenseTrainings, Stop, rewind_steps, threads
 
     _, data = _prepare(config)
-    with interruptible():
-        dense_training(config, data, rewind_steps(config, data))
+    stop = Stop()
+    dense = DenseTrainings(config, data, stop=stop)
+    with threads(_threads(config, None, cores or torch.get_num_threads())), interruptible(stop):
+        dense.trained(rewind_steps(config.plan(dense.steps)))
 
 
 def _prepare(config: RunConfig) -> tuple[Any, Any]:
@@ -125,12 +141,12 @@ def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: An
     settings, record, data = config.settings, runner.record, runner.data
     record.clear_litter()
     record.set_aside_damaged()
-    _use_threads_of(record)
+    record.remove("traceback.json")
     head = {"id": config.id, "name": config.name, "protocol": settings.protocol, "protocol_number": PROTOCOL}
     record.write_json("config.json", {**head, "dense_key": config.dense_id, "config": config.options})
     about_data = {"data_verified": data.verified, "data_digests": data.digests, "classes": data.classes}
     record.write_json("environment.json", {**environment(device), **about_data})
-    record.update_status("running", started=record.status.get("started", now()), host_process=os.getpid())
+    record.update_status("running")
     group, tags = labels(config.options)
     mirror = open_mirror(
         settings.wandb,
@@ -145,13 +161,12 @@ def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: An
     )
     code, state, reason = 1, "failed", ""
     try:
-        with progress.of(runner.plan, runner.steps_per_epoch, config):
-            runner.on_epoch = _both(mirror.epoch, progress.epoch)
-            runner.on_point = _both(mirror.point, progress.point)
-            runner.on_dense_epoch = progress.epoch
+        with progress.of(runner.plan, runner.trainer.steps_per_epoch, config):
+            runner.trainer.kept = _by_kind(mirror.epoch, mirror.point)
             found = runner.execute()
-        record.save("network.pt", {"module": runner.net.module.state_dict(), "masks": runner.net.masks})
-        code, state, reason = 0, "done", found.stopped_early or ""
+        early = found.stopped_early
+        record.finish(runner.trainer.content(finished=True), reason=early or "", finished=now(), stopped_early=early)
+        code, state, reason = 0, "done", early or ""
     except Diverged as error:
         state, reason = "diverged", str(error)
     except MethodError as error:
@@ -164,69 +179,54 @@ def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: An
         state, reason = "interrupted", f"{error.strerror or error}; run it again to go on"
         raise
     except Exception as error:
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             state, reason = "interrupted", f"out of memory on {device}; a smaller --train.batch_size is another run"
         else:
             reason = f"{type(error).__name__}: {error}"
             record.write_json("traceback.json", {"traceback": traceback.format_exc().splitlines()})
             raise
     finally:
-        stopped_early = reason if code == 0 and reason else None
-        with contextlib.suppress(OSError):  # where nothing can be written any more, the run is resumed all the same
-            record.update_status(state, reason, finished=now(), stopped_early=stopped_early)
+        if state != "done":
+            with contextlib.suppress(OSError):  # where nothing can be written, the run is resumed all the same
+                record.update_status(state, reason, finished=now(), stopped_early=None)
         mirror.finish(exit_code=code, summary={"state": state, "reason": reason})
-    if state == "done":
-        record.remove("checkpoint.pt")
 
 
-@contextlib.contextmanager
-def _threads_restored() -> Iterator[None]:
-    import torch
+def _threads(config: RunConfig, begun: int | None, cores: int) -> int:
+    """`--threads`, else those that the run began with, else by the rule."""
+    from benchmark.training import threads_for
 
-    threads = torch.get_num_threads()
+    return config.settings.threads or begun or threads_for(config, cores)
+
+
+def _threads_of(record: Record) -> int | None:
+    """The threads that the run began with: on a CPU the last bits of sums depend on them."""
     try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+        return record.read_json("environment.json").get("hardware", {}).get("threads")
+    except Damaged:
+        return None
 
 
-def _use_threads_of(record: Record) -> None:
-    """Go on with as many threads as the run began with: on a CPU the last bits of sums depend on them."""
-    import torch
-
-    if record.status and (threads := read_json(record.folder / "environment.json").get("hardware", {}).get("threads")):
-        torch.set_num_threads(threads)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    import torch
-
-    says_so = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)  # PyTorch's, on a CPU
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or says_so
-
-
-def _both(first: Callable[[Row], None], second: Callable[[Row], None]) -> Callable[[Row], None]:
-    def both(row: Row) -> None:
-        first(row)
-        second(row)
-
-    return both
+def _by_kind(epoch: Callable[[Row], None], point: Callable[[Row], None]) -> Callable[[Row], None]:
+    return lambda row: (point if "point" in row else epoch)(row)
 
 
 @contextlib.contextmanager
-def interruptible(for_good: bool = False) -> Iterator[None]:
+def interruptible(stop: Stop | None = None, for_good: bool = False) -> Iterator[None]:
     """Within, the first SIGTERM or SIGINT raises Interrupted with the exit status a shell would give.
 
-    Later ones, such as a second Ctrl-C, do not break off what the first leaves to be written, up to the end of the
-    outermost `interruptible`, and where that is `for_good` up to the end of the process. A signal that whoever
+    `stop` takes it, and may put it off until what is under way is whole. Later ones, such as a second Ctrl-C, do
+    not break off what the first leaves to be written, up to the end of the outermost `interruptible`, and where that is `for_good` up to the end of the process. A signal that whoever
     started this process had it ignore stays ignored.
     """
     here = threading.current_thread() is threading.main_thread()  # else whoever started it handles signals
     before = {number: handler for number in SIGNALS if here and (handler := signal.getsignal(number)) != signal.SIG_IGN}
     for number in before:
-        signal.signal(number, _Ending())
+        signal.signal(number, _Ending(stop))
     try:
         yield
+        if stop is not None and stop.asked is not None:  # it came as the run failed by itself
+            raise Interrupted(stop.asked)
     finally:
         for number, handler in before.items():
             heard = signal.getsignal(number) == signal.SIG_IGN
@@ -237,11 +237,16 @@ def interruptible(for_good: bool = False) -> Iterator[None]:
 class _Ending:
     """The handler of a signal that asks this process to end."""
 
+    def __init__(self, stop: Stop | None) -> None:
+        self.stop = stop
+
     def __call__(self, number: int, frame: FrameType | None) -> None:
         for each in SIGNALS:
             if isinstance(signal.getsignal(each), _Ending):
                 signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(128 + number)
+        if self.stop is None:
+            raise Interrupted(128 + number)
+        self.stop.ask(number)
 
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)

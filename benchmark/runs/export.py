@@ -37,14 +37,17 @@ def export_run(folder: Path, format: str, out: Path) -> list[Path]:
 
     Raises UserError where the folder holds no run, or one that is not finished.
     """
+    if out.is_symlink() and out.parent.resolve() == folder.resolve():
+        raise UserError(f"{out} is a link to {out.readlink()}; remove it, or name that folder with --out")
     record = Record(folder)
     about, environment = (read_json(folder / name) for name in ("config.json", "environment.json"))
     if not about.get("config") or "classes" not in environment:
         raise UserError(f"no run in {folder}; give the folder of one, RESULTS/runs/NAME")
     saved = record.load("network.pt") if record.done else None
     if saved is None:
-        state = record.status.get("state", "not begun")
-        raise UserError(f"the run in {folder} has no network ({state}); the sweep or run that made it goes on with it")
+        state, reason = record.standing
+        why = f"{state}: {reason}" if reason else state
+        raise UserError(f"the run in {folder} has no network ({why}); the sweep or run that made it goes on with it")
     options = about["config"]
     shape = input_shape(options["model"], dataset_info(options["dataset"]).shape, options.get("image_size"))
     kinds = {name: options[name] for name in ("shortcut", "stem")}

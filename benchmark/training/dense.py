@@ -1,76 +1,136 @@
-"""The one dense training that every method which starts from it shares, cached by its identity."""
+"""The dense trainings that methods share: each is made once, cached by its identity, the same whoever asked first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+import shutil
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from benchmark.config import RunConfig
 from benchmark.data import Dataset, steps_per_epoch
 from benchmark.errors import Diverged
-from benchmark.pruning import Rewind, Train
-from benchmark.records import Record, Row, open_record
+from benchmark.pruning import Phase, Rewind, Train
+from benchmark.records import Damaged, Record, Row, environment, open_record
+from benchmark.training.state import State
+from benchmark.training.stopping import Stop
+from benchmark.training.threads import threads
+from benchmark.training.trainer import Trainer
 
 
-def rewind_steps(config: RunConfig, data: Dataset) -> set[int]:
-    """The steps of the dense training that the run's plan goes back to, without 0, the initial weights."""
-    plan = config.plan(config.settings.train.epochs * steps_per_epoch(data, config.settings.train.batch_size))
+@dataclass(frozen=True)
+class Dense:
+    """A trained dense network: its weights, what it cost, its epochs."""
+
+    module: dict[str, Tensor]
+    state: State
+    epochs: list[Row]
+
+
+def rewind_steps(plan: Sequence[Phase]) -> set[int]:
+    """The steps of the dense training that a plan goes back to, without 0, the initial weights."""
     return {phase.step for phase in plan if isinstance(phase, Rewind) and phase.step}
 
 
-def dense_training(
-    config: RunConfig, data: Dataset, snapshots: Set[int], on_epoch: Callable[[Row], None] = lambda row: None
-) -> dict[str, Any]:
-    """The trained dense network (`module`) and what it cost (`state`), from the cache or made now.
+class DenseTrainings:
+    """Where a run gets its dense training from: the cache in the results folder, or made now and put there.
 
-    The weights at the steps in `snapshots` are kept beside it, for rewinding. Other processes that
-    need the same training wait for it.
+    Other processes that need the same training wait for it. Whoever goes on with one does so with as
+    many threads as it began with, which its record says.
     """
-    from benchmark.training.runner import Runner
 
-    steps = config.settings.train.epochs * steps_per_epoch(data, config.settings.train.batch_size)
-    record = open_record(config.settings.results, "dense", config.dense_id)
-    with record.locked():
-        dense = record.load("network.pt", data.train.images.device)
-        if dense is None and record.status.get("state") == "diverged":
-            raise Diverged(record.status["reason"])
-        if dense is None:
+    def __init__(
+        self, config: RunConfig, data: Dataset, on_epoch: Callable[[Row], None] | None = None, stop: Stop | None = None
+    ) -> None:
+        self.config, self.data, self.stop = config, data, stop
+        self.on_epoch = on_epoch or (lambda row: None)
+        self.steps = config.settings.train.epochs * steps_per_epoch(data, config.settings.train.batch_size)
+
+    @property
+    def held(self) -> bool:
+        """Whether another process makes it right now."""
+        return Record(self.config.settings.results / "dense" / self.config.dense_id).held
+
+    def trained(self, snapshots: Set[int]) -> Dense:
+        """The dense training at its end; the weights at the steps in `snapshots` are kept for `at_step`."""
+        with self._record() as record:
+            if record.status.get("state") == "diverged":
+                raise Diverged(record.status["reason"])
+            phase = Train(0, self.steps)
+            trainer = self._trainer(record, phase, snapshots)
+            trainer.resume()
+            if trainer.state.phase == 0:
+                self._make(trainer, phase)
+            elif record.status.get("state") != "done":  # killed between the two
+                record.remove("checkpoint.pt", "previous-checkpoint.pt")
+                record.update_status("done")
+            return Dense(trainer.net.module.state_dict(), trainer.state, record.read_rows("epochs.jsonl"))
+
+    def at_step(self, step: int) -> dict[str, Tensor]:
+        """The weights of the dense training at `step`: kept when it was made, else trained again up to there.
+
+        Trained again they are the same bit for bit on a CPU, and with `deterministic` on a GPU.
+        """
+        with self._record() as record:
+            name, again = f"step_{step}.pt", Record(record.folder / f"to_step_{step}")
+            kept = record.load(name, self.data.train.images.device)
+            if kept is None or kept.get("owner") != [self.config.dense_id, step]:
+                again.folder.mkdir(exist_ok=True)
+                phase = Train(0, step)
+                trainer = self._trainer(again, phase)
+                trainer.resume()
+                with threads(self._threads(record)):
+                    trainer.train(phase, ends=False)
+                kept = trainer.snapshot(step)
+                record.save(name, kept)
+            shutil.rmtree(again.folder, ignore_errors=True)
+        return kept["module"]
+
+    @contextmanager
+    def _record(self) -> Iterator[Record]:
+        record = open_record(self.config.settings.results, "dense", self.config.dense_id)
+        with record.locked():
             record.clear_litter()
-            record.write_json("config.json", {"id": config.dense_id, "config": _dense_options(config)})
-            record.update_status("running")
-            runner = Runner(config, data, record, plan=[Train(0, steps)], snapshots=snapshots, on_epoch=on_epoch)
-            try:
-                state = runner.execute()
-            except Diverged as error:
-                record.update_status("diverged", str(error))
-                raise
-            dense = {"module": runner.net.module.state_dict(), "state": state.__dict__}
-            record.save("network.pt", dense)
-            record.update_status("done")
-        record.remove("checkpoint.pt")
-    return dense
+            yield record
 
+    def _trainer(self, record: Record, phase: Train, snapshots: Set[int] = frozenset()) -> Trainer:
+        return Trainer(
+            self.config, self.data, record, [phase], self.config.dense_id,
+            snapshots=snapshots, made=self.on_epoch, stop=self.stop,
+        )  # fmt: skip
 
-def snapshot(config: RunConfig, data: Dataset, step: int) -> dict[str, Tensor]:
-    """The weights of the dense training at `step`: kept when it was made, else trained again up to there.
+    def _make(self, trainer: Trainer, phase: Train) -> None:
+        record, count = trainer.record, self._threads(trainer.record)
+        record.set_aside_damaged()
+        state, reason = "interrupted", "stopped; whoever needs it goes on"
+        try:
+            with threads(count):
+                record.write_json("config.json", {"id": self.config.dense_id, "config": _dense_options(self.config)})
+                record.write_json("environment.json", environment(trainer.device))
+                record.update_status("running")
+                trainer.train(phase, ends=True)
+            trainer.state.phase, trainer.state.step = 1, None
+            record.finish(trainer.content(finished=True))
+            state = "done"
+        except Diverged as error:
+            state, reason = "diverged", str(error)
+            record.remove("checkpoint.pt", "previous-checkpoint.pt")
+            raise
+        finally:
+            if state != "done":
+                record.update_status(state, reason)
 
-    Trained again they are the same bit for bit on a CPU, and with `deterministic` on a GPU.
-    """
-    from benchmark.training.runner import Runner
-
-    record = open_record(config.settings.results, "dense", config.dense_id)
-    with record.locked():
-        kept = record.load(f"step_{step}.pt", data.train.images.device)
-        if kept is None:
-            again = Record(record.folder / f"to_step_{step}")
-            again.folder.mkdir(exist_ok=True)
-            Runner(config, data, again, plan=[Train(0, step)], snapshots={step}).execute()
-            kept = again.load(f"step_{step}.pt", data.train.images.device)
-            assert kept is not None
-            record.save(f"step_{step}.pt", kept)
-    return kept
+    def _threads(self, record: Record) -> int:
+        """As many as it began with, where `--threads` does not say otherwise; else as many as the run that asks."""
+        try:
+            begun = record.read_json("environment.json").get("hardware", {}).get("threads")
+        except Damaged:
+            begun = None
+        return self.config.settings.threads or begun or torch.get_num_threads()
 
 
 def _dense_options(config: RunConfig) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from benchmark.errors import Diverged
 from benchmark.metrics import Autocast
 from benchmark.network import MaskedModel
 from benchmark.training.soft import Objective, cross_entropy
+from benchmark.training.stopping import Stop
 
 
 def make_optimizer(net: MaskedModel, recipe: Recipe) -> torch.optim.Optimizer:
@@ -40,8 +41,14 @@ def train_steps(
     rates: Iterable[float],
     autocast: Autocast = contextlib.nullcontext,
     objective: Objective | None = None,
+    *,
+    seeds: Sequence[int] | None = None,
+    stop: Stop | None = None,
 ) -> Tensor:
-    """Take one step for each of `rates` on `objective`, by default cross-entropy; the losses, (steps,).
+    """Take one step for each of `rates`, fewer if asked to stop, on `objective`, by default cross-entropy.
+
+    Returns the losses, (steps,). What the network draws in a step, such as dropout, follows from the step's
+    own of `seeds` alone.
 
     A masked weight starts at zero, gets a zero gradient and so stays exactly zero, in the
     optimiser's state too, whatever its momentum and weight decay: one multiplication a step.
@@ -53,7 +60,10 @@ def train_steps(
     losses = []
     group_list = optimizer.param_groups
     objective = objective or cross_entropy(net)
+    generators = [] if seeds is None else _generators(next(net.module.parameters()).device)
     for step, (rate, (inputs, labels)) in enumerate(zip(rates, batches, strict=False)):
+        for generator in generators:  # a microsecond; torch.manual_seed takes a hundred
+            generator.manual_seed(seeds[step])  # pyright: ignore[reportOptionalSubscript]
         for group in group_list:
             group["lr"] = rate
         with autocast():
@@ -64,6 +74,8 @@ def train_steps(
             torch._foreach_mul_([p.grad for p in pruned], masks)  # pyright: ignore
         optimizer.step()
         losses.append(loss.detach())
+        if stop is not None and stop.asked is not None:
+            break
     stacked = torch.stack(losses).float()
     if not (finite := torch.isfinite(stacked)).all():
         raise Diverged(int((~finite).nonzero()[0]))
@@ -78,6 +90,15 @@ def clear_masked_state(net: MaskedModel, optimizer: torch.optim.Optimizer) -> No
         for value in optimizer.state.get(tensors[name], {}).values():
             if isinstance(value, Tensor) and value.shape == mask.shape:
                 value.masked_fill_(~mask, 0)
+
+
+def _generators(device: torch.device) -> list[torch.Generator]:
+    """Those that a network on `device` may draw from without being told to."""
+    if device.type == "cuda":
+        return [torch.default_generator, torch.cuda.default_generators[device.index or 0]]
+    if device.type == "mps":
+        return [torch.default_generator, torch.mps._get_default_mps_generator()]
+    return [torch.default_generator]
 
 
 def _float_masks(net: MaskedModel) -> tuple[list[Tensor], list[Tensor]]:

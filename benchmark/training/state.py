@@ -5,37 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.records import Row
+from benchmark.records import End, PointRow
 
 
 @dataclass
 class State:
-    """Where a run stands, what it cost, and its rows."""
+    """Where a run stands, what it cost, and up to which rows."""
 
     phase: int = 0  # index of the phase under way
     step: int | None = None  # next step of its window; None before it began
     round: int = 0
     prunings: int = 0
     steps_total: int = 0
+    steps_open: int = 0  # of steps_total, those not in train_flops yet
     train_flops: float = 0.0
     train_seconds: float = 0.0
+    epoch_seconds: float = 0.0  # of training, in the epoch under way
     prune_seconds: float = 0.0
     trained: list[Any] = field(default_factory=list)  # schedule, lr and stop of the optimiser's last window
+    dense_top1: float | None = None  # on validation, of the network before any pruning
     stopped_early: str | None = None
-    epochs: list[Row] = field(default_factory=list)
-    points: list[Row] = field(default_factory=list)
+    epochs: End = field(default_factory=lambda: [0, ""])
+    points: End = field(default_factory=lambda: [0, ""])
 
-    @property
-    def rows(self) -> list[Row]:
-        """Those of epochs and points in the order they were made, which their `log_step` numbers."""
-        return sorted([*self.epochs, *self.points], key=lambda row: row["log_step"])
-
-    def lost_too_much(self, allowed: float | None) -> str | None:
-        """Why to stop, where the last point is trained and lies more than `allowed` below dense in validation top1."""
-        dense, last = self.points[0], self.points[-1]
-        if allowed is None or dense["round"] != 0 or last["round"] == 0 or last["stage"] != "trained":
+    def lost_too_much(self, point: PointRow, allowed: float | None) -> str | None:
+        """Why to stop, where `point` is trained and lies more than `allowed` below dense in validation top1."""
+        if point["round"] == 0:
+            self.dense_top1 = point["val_top1"]
+        if allowed is None or self.dense_top1 is None or point["round"] == 0 or point["stage"] != "trained":
             return None
-        lost = dense["val_top1"] - last["val_top1"]
+        lost = self.dense_top1 - point["val_top1"]
         if lost <= allowed:
             return None
-        return f"round {last['round']}: validation top1 is {lost:.4f} below dense, more than {allowed:g}"
+        return f"round {point['round']}: validation top1 is {lost:.4f} below dense, more than {allowed:g}"

@@ -1,7 +1,7 @@
 """Runs on digits that kill themselves at a chosen point; `python -m tests.runs.killing` is told what to do.
 
 Every fork of the warmed-up parent carries out one run. An *event* is a step of the work after which a kill may
-come: a training window, a pruning, a rewind, a measurement, a record's save, and in it each opening, flush and
+come: a training window, a pruning, a rewind, a measurement, rows, a record's save, and in it each opening, flush and
 rename of a file.
 """
 
@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ import torch
 from benchmark.config.options import run_config
 from benchmark.errors import Interrupted
 from benchmark.records.record import Record
+from benchmark.records.rows import Rows
 from benchmark.runs.execution import carry_out
-from benchmark.training import runner
+from benchmark.training import runner, trainer
 
 OPTIONS = {
     "pruner": "lottery_ticket(rounds=2, rewind_step=3)",
@@ -34,11 +35,25 @@ OPTIONS = {
 }
 
 
+FILE_EVENTS = ((Rows, "append"), (os, "truncate"), (Path, "open"), (os, "fsync"), (Path, "replace"), (Path, "unlink"))
+WORK = (
+    (trainer.Trainer, "_train_window"),
+    (trainer.Trainer, "_end_epoch"),
+    (runner.Runner, "_prune"),
+    (runner.Runner, "_rewind"),
+    (runner.Runner, "_measure"),
+    (trainer.Trainer, "save"),
+    (Record, "update_status"),
+    (Record, "save"),
+)
+
+
 class Events:
     """Counts events; at number `fatal` it sends this process `number`."""
 
     def __init__(self, fatal: int | None, number: int) -> None:
-        self.fatal, self.number, self.names = fatal, number, []
+        self.fatal, self.number = fatal, number
+        self.names: list[str] = []
 
     def happen(self, name: str) -> None:
         self.names.append(name)
@@ -50,7 +65,7 @@ class Events:
         function: Callable[..., Any] = getattr(owner, name)
 
         def watched(*args: Any, **kwargs: Any) -> Any:
-            if name == "open" and "wb" not in args:  # reading changes nothing
+            if name == "open" and "xb" not in args:  # reading changes nothing
                 return function(*args, **kwargs)
             self.happen(f"before {name}")
             found = function(*args, **kwargs)
@@ -60,13 +75,19 @@ class Events:
         setattr(owner, name, watched)
 
 
-def run(results: Path, fatal: int | None = None, number: int = signal.SIGKILL) -> tuple[int, list[str]]:
-    """Carry out the run in a fork, killed at event `fatal`; its exit status, negative for a signal, and events."""
+def run(
+    results: Path, fatal: int | None = None, number: int = signal.SIGKILL, files_only: bool = False, seconds: float = 0
+) -> tuple[int, list[str]]:
+    """Carry out the run in a fork, killed at event `fatal`; its exit status, negative for a signal, and events.
+
+    Without `seconds` between them there is a checkpoint after every epoch and phase.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        code = _child(results, fatal, number, writer)
+        trainer.CHECKPOINT_SECONDS = seconds
+        code = _child(results, Events(fatal, number), FILE_EVENTS if files_only else (*WORK, *FILE_EVENTS), writer)
         os._exit(code)
     os.close(writer)
     with os.fdopen(reader) as pipe:
@@ -75,22 +96,8 @@ def run(results: Path, fatal: int | None = None, number: int = signal.SIGKILL) -
     return status, json.loads(text) if text else []
 
 
-def _child(results: Path, fatal: int | None, number: int, writer: int) -> int:
-    events = Events(fatal, number)
-    for owner, name in (
-        (runner.Runner, "_train_window"),
-        (runner.Runner, "_end_epoch"),
-        (runner.Runner, "_prune"),
-        (runner.Runner, "_rewind"),
-        (runner.Runner, "_measure"),
-        (runner.Runner, "_save"),
-        (Record, "update_status"),
-        (Record, "save"),
-        (Path, "open"),
-        (os, "fsync"),
-        (Path, "replace"),
-        (Path, "unlink"),
-    ):
+def _child(results: Path, events: Events, watched: Sequence[tuple[Any, str]], writer: int) -> int:
+    for owner, name in watched:
         events.around(owner, name)
     try:
         outcome = carry_out(run_config({**OPTIONS, "results": results}))
@@ -113,20 +120,29 @@ def _spread(names: list[str], kills: int) -> list[int]:
 
 
 def main(folder: Path, kills: int) -> None:
-    """Kill about `kills` runs, resume each, and kill one run again and again; print what was done."""
+    """Kill about `kills` runs with many checkpoints and as many with few, resume each; kill one run again and again.
+
+    Prints what was done.
+    """
     torch.set_num_threads(1)
     carry_out(run_config({**OPTIONS, "results": folder / "warm"}))  # what is imported and cached here, all forks have
     _, names = run(folder / "whole")
-    found: dict[str, Any] = {"events": len(names), "killed": [], "chain": []}
-    for i, fatal in enumerate(_spread(names, kills)):
+    _, fewer = run(folder / "rarely", seconds=10)
+    found: dict[str, Any] = {"events": len(names), "killed": [], "chain": [], "storm": []}
+    kinds = [(0, names, fatal) for fatal in _spread(names, kills)] + [(10, fewer, f) for f in _spread(fewer, kills)]
+    for i, (seconds, events, fatal) in enumerate(kinds):
         number = signal.SIGTERM if i % 3 == 2 else signal.SIGKILL
-        results = folder / f"killed-{i}"
-        first, _ = run(results, fatal, number)
-        last, _ = run(results)
-        found["killed"].append({"event": names[fatal - 1], "number": int(number), "first": first, "last": last})
+        first, _ = run(folder / f"killed-{i}", fatal, number, seconds=seconds)
+        last, _ = run(folder / f"killed-{i}", seconds=seconds)
+        found["killed"].append({"event": events[fatal - 1], "number": int(number), "first": first, "last": last})
     for _ in range(50):
         status, _ = run(folder / "chain", len(names) // 4)
         found["chain"].append(status)
+        if status == 0:
+            break
+    for fatal in range(1, 200):
+        status, _ = run(folder / "storm", fatal, files_only=True)
+        found["storm"].append(status)
         if status == 0:
             break
     print(json.dumps(found))

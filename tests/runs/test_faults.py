@@ -16,9 +16,12 @@ import torch
 
 from benchmark.config.options import run_config
 from benchmark.config.settings import RunConfig
-from benchmark.records.record import Record
+from benchmark.errors import UserError
+from benchmark.records.record import Record, open_record
 from benchmark.runs.execution import carry_out, outcome_of
-from benchmark.training.runner import Runner
+from benchmark.runs.export import export_run
+from benchmark.training import trainer
+from benchmark.training.trainer import Trainer
 from tests.tracking.mirrored import wait_until
 
 SMALL = {"train.epochs": 2, "retrain.epochs": 1, "train_limit": 300, "wandb": "off", "device": "cpu"}
@@ -76,7 +79,7 @@ def test_a_read_only_results_folder_is_one_line_of_the_users(small_disk: Path) -
     assert len(found.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["points.jsonl", "config.json", "status.json"])
+@pytest.mark.parametrize("name", ["points.jsonl", "epochs.jsonl", "config.json", "status.json", "network.pt"])
 def test_a_truncated_file_of_a_finished_run_is_named_set_aside_and_made_anew(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,26 +101,27 @@ def test_a_truncated_checkpoint_is_set_aside_and_the_one_before_is_taken(
     config = _config(tmp_path / "parts", pruner="snip(sparsity=0.5)")
     saves: list[int | None] = []
     taken: list[int | None] = []
-    save, resume = Runner._save, Runner._resume
+    save, resume = Trainer.save, Trainer.resume
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
 
-    def interrupted(self: Runner) -> None:
+    def interrupted(self: Trainer) -> None:
         save(self)
         saves.append(self.state.step)
         if len(saves) == 3:
             raise KeyboardInterrupt
 
-    def watched(self: Runner) -> None:
+    def watched(self: Trainer) -> None:
         resume(self)
         taken.append(self.state.step)
 
-    monkeypatch.setattr(Runner, "_save", interrupted)
+    monkeypatch.setattr(Trainer, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         carry_out(config)
     monkeypatch.undo()
     (folder,) = (tmp_path / "parts" / "runs").iterdir()
     checkpoint = folder / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    monkeypatch.setattr(Runner, "_resume", watched)
+    monkeypatch.setattr(Trainer, "resume", watched)
     assert carry_out(config).state == "done"
     assert "checkpoint.pt is damaged" in capsys.readouterr().err
     assert taken == [saves[1]] != [None]
@@ -187,7 +191,7 @@ def test_a_run_without_memory_is_one_line_and_can_be_resumed(
     def full(*args: Any) -> None:
         raise error
 
-    monkeypatch.setattr(Runner, "_end_epoch", full)
+    monkeypatch.setattr(Trainer, "_end_epoch", full)
     outcome = carry_out(config)
     assert outcome.state == "interrupted"
     assert "out of memory on cpu; a smaller --train.batch_size is another run" in outcome.reason
@@ -203,10 +207,75 @@ def test_a_disk_that_was_full_for_a_moment_leaves_the_run_interrupted(
     def full(*args: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Runner, "_save", full)
+    monkeypatch.setattr(Trainer, "save", full)
     with pytest.raises(OSError, match="No space left"):
         carry_out(config)
     monkeypatch.undo()
     outcome = outcome_of(config)
     assert (outcome.state, outcome.reason) == ("interrupted", "No space left on device; run it again to go on")
     assert carry_out(config).state == "done"
+
+
+def test_a_finished_run_without_its_network_is_not_done_for_anybody_and_is_made_anew(tmp_path: Path) -> None:
+    config = _config(tmp_path)
+    folder = carry_out(config).folder
+    before = _points(folder)
+    (folder / "network.pt").unlink()
+    said = ("interrupted", "network.pt is missing; run it again to make it anew")
+    assert (outcome_of(config).state, outcome_of(config).reason) == said
+    with pytest.raises(UserError, match=r"network\.pt is missing; run it again to make it anew"):
+        export_run(folder, "torch", tmp_path / "out")
+    assert carry_out(config).state == "done"
+    assert export_run(folder, "torch", tmp_path / "out")
+    assert _points(folder) == before
+
+
+def test_a_planted_link_in_a_runs_folder_leads_no_export_elsewhere(tmp_path: Path) -> None:
+    folder = carry_out(_config(tmp_path, pruner="snip(sparsity=0.5)")).folder
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (folder / "export").symlink_to(elsewhere)
+    with pytest.raises(UserError, match=r"export is a link to .*elsewhere; remove it, or name that folder with --out"):
+        export_run(folder, "torch", folder / "export")
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_links_planted_for_the_files_of_a_run_are_replaced_or_refused_and_nothing_is_written_elsewhere(
+    tmp_path: Path,
+) -> None:
+    config = _config(tmp_path, pruner="snip(sparsity=0.5)")
+    folder = tmp_path / "runs" / config.name
+    folder.mkdir(parents=True)
+    other = tmp_path / "other"
+    other.write_text("mine")
+    for name in ("config.json", "status.json", "checkpoint.pt", "network.pt", "points.jsonl"):
+        (folder / name).symlink_to(other)
+    with pytest.raises(OSError, match="symbolic links"):
+        carry_out(config)
+    (folder / "points.jsonl").unlink()
+    assert carry_out(config).state == "done"
+    assert other.read_text() == "mine"
+
+
+def test_a_run_whose_dense_training_another_makes_counts_as_held(tmp_path: Path) -> None:
+    config = _config(tmp_path)
+    with open_record(tmp_path, "dense", config.dense_id).locked():
+        outcome = carry_out(config, wait=False)
+        assert (outcome.state, outcome.reason) == ("held", "another process works on its dense training")
+        assert outcome_of(config).state == "missing"
+        assert carry_out(_config(tmp_path, pruner="snip(sparsity=0.5)"), wait=False).state == "done"
+    assert carry_out(config, wait=False).state == "done"
+
+
+def test_a_method_with_an_empty_plan_fails_with_one_line_that_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "empty.py"
+    file.write_text(
+        "from dataclasses import dataclass\nfrom benchmark import ScoredPruner\n@dataclass(frozen=True, kw_only=True)\n"
+        "class Empty(ScoredPruner):\n    'Empty.'\n    def plan(self, steps):\n        return []\n"
+        "    def score(self, net, batches):\n        return net.weights\n"
+    )
+    config = _config(tmp_path / "results", pruner=f"{file}:Empty")
+    for _ in range(2):
+        outcome = carry_out(config)
+        assert outcome.state == "failed"
+        assert outcome.reason.startswith("Empty.plan must return a list of Train, Prune and Rewind that is not empty")

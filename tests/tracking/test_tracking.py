@@ -334,7 +334,7 @@ def test_a_sweep_gets_its_values_back_unchanged_and_in_its_own_spelling(
         assert "pruner.alpha_conv" not in run.config
         assert (run.sweep, steps(server, run.id)) == ("sweep0", [0, 1, 2, 3, 4])
     (found,) = read_runs("tester/p/sweep0")
-    assert found["config.json"] == json.loads((record.folder / "config.json").read_text())
+    assert found["config.json"] == record.read_json("config.json")
 
 
 def kill_children(pid: int) -> None:

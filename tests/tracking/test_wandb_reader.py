@@ -23,7 +23,7 @@ def test_what_is_read_back_equals_the_local_records(server: WandbServer, record:
     list(mirror_records(tmp_path / "results", project="p"))
     found = read_runs("tester/p")
     for mine, theirs in zip([record, other], sorted(found, key=lambda r: r["config.json"]["name"]), strict=True):
-        files = {name: json.loads((mine.folder / name).read_text()) for name in theirs if name.endswith(".json")}
+        files = {name: mine.read_json(name) for name in theirs if name.endswith(".json")}
         local = files | {name: mine.read_rows(f"{name}.jsonl") for name in ("epochs", "points")}
         assert json.dumps(theirs, sort_keys=True) == json.dumps(local, sort_keys=True)  # 1.0 is not 1; NaN is NaN
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,17 @@ import torch
 
 from benchmark.config.options import run_config
 from benchmark.config.settings import RunConfig
-from benchmark.data.dataset import load_dataset
+from benchmark.data.dataset import Dataset, load_dataset
 from benchmark.errors import Interrupted, UserError
-from benchmark.pruning.plan import Train
+from benchmark.pruning.plan import Rewind, Train
 from benchmark.records.record import Record
+from benchmark.records.rows import read_rows
 from benchmark.records.schema import Row
 from benchmark.runs.execution import carry_out
+from benchmark.training import trainer
+from benchmark.training.dense import DenseTrainings
 from benchmark.training.runner import Runner
+from benchmark.training.trainer import Trainer
 
 SMALL = {"train.epochs": 2, "retrain.epochs": 1, "train_limit": 400, "wandb": "off", "device": "cpu"}
 TIMED = ("seconds", "images_per_second")
@@ -29,6 +34,14 @@ def _config(results: Path, **options: Any) -> RunConfig:
 def _rows(folder: Path, name: str) -> list[Row]:
     """Rows without what a clock says."""
     return [{k: v for k, v in row.items() if not k.endswith(TIMED)} for row in Record(folder).read_rows(name)]
+
+
+def _data() -> Dataset:
+    return load_dataset("digits", size=(1, 28, 28), train_limit=400)
+
+
+def _runner(config: RunConfig, record: Record, made: Callable[[Row], None] = lambda row: None) -> Runner:
+    return Runner(config, _data(), record, DenseTrainings(config, _data()), made)
 
 
 def _done(config: RunConfig) -> Path:
@@ -66,20 +79,27 @@ def test_a_run_repeated_has_the_same_masks_metrics_and_rows(tmp_path: Path) -> N
         assert _rows(runs[0], name) == _rows(runs[1], name)
 
 
-def test_a_row_is_shown_when_a_resumed_run_would_have_it_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [0.0, 10.0])
+def test_a_row_is_shown_when_a_resumed_run_would_have_it_too(
+    seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", seconds)
     config = _config(tmp_path, pruner="magnitude(rounds=1)")
     folder = tmp_path / "runs" / "a"
     folder.mkdir(parents=True)
     shown: list[Row] = []
+    made: list[Row] = []
 
     def show(row: Row) -> None:
         state = torch.load(folder / "checkpoint.pt")["state"]
-        assert row in [*state["epochs"], *state["points"]]
-        assert row in [*Record(folder).read_rows("epochs.jsonl"), *Record(folder).read_rows("points.jsonl")]
+        epochs, points = (read_rows(folder / f"{name}.jsonl", state[name]) for name in ("epochs", "points"))
+        assert row in [*epochs, *points]
+        assert row in made
         shown.append(row)
 
-    data = load_dataset("digits", size=(1, 28, 28), train_limit=400)
-    Runner(config, data, Record(folder), on_epoch=show, on_point=show).execute()
+    runner = _runner(config, Record(folder), made.append)
+    runner.trainer.kept = show
+    runner.execute()
     assert [row["log_step"] for row in shown] == list(range(6))
 
 
@@ -102,27 +122,22 @@ def test_methods_share_one_dense_training_and_its_point(tmp_path: Path) -> None:
 
 def test_one_seed_gives_all_methods_the_same_first_weights_and_batches(tmp_path: Path) -> None:
     data = load_dataset("digits", size=(1, 28, 28))
-    nets = [Runner(_config(tmp_path, pruner=p), data, Record(tmp_path)).net for p in ("snip", "magnitude")]
+    configs = [_config(tmp_path, pruner=pruner) for pruner in ("snip", "magnitude")]
+    nets = [Runner(c, data, Record(tmp_path), DenseTrainings(c, data)).net for c in configs]
     for a, b in zip(*(net.module.parameters() for net in nets), strict=True):
         assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("step", [0, 3])
 def test_rewinding_puts_surviving_weights_back_to_that_step(tmp_path: Path, step: int) -> None:
-    folder = _done(_config(tmp_path / "ticket", pruner=f"lottery_ticket(rounds=1, rewind_step={step})"))
-    config = _config(tmp_path / "ticket", pruner="dense")
-    data = load_dataset("digits", size=(1, 28, 28), train_limit=400)
-    plan = [Train(0, step)] if step else []
-    again = Runner(config, data, Record(tmp_path / "again"), plan=plan)
-    again.record.folder.mkdir()
-    again.execute()
-    ticket = Runner(
-        _config(tmp_path / "ticket", pruner=f"lottery_ticket(rounds=1, rewind_step={step})"), data, Record(folder)
-    )
+    config = _config(tmp_path / "ticket", pruner=f"lottery_ticket(rounds=1, rewind_step={step})")
+    folder = _done(config)
+    (tmp_path / "again").mkdir()
+    again = Trainer(config, _data(), Record(tmp_path / "again"), [], "a")
+    if step:
+        again.train(Train(0, step), ends=False)
+    ticket = _runner(config, Record(folder))
     ticket.net.masks = torch.load(folder / "network.pt", weights_only=True)["masks"]
-    ticket.settings.results.mkdir(exist_ok=True)
-    from benchmark.pruning.plan import Rewind
-
     ticket._rewind(Rewind(step))
     for name, weight in again.net.weights.items():
         assert torch.equal(ticket.net.weights[name], weight * ticket.net.masks[name])
@@ -135,17 +150,18 @@ def test_an_interrupted_run_ends_bit_equal_to_an_uninterrupted_one(
 ) -> None:
     whole = _done(_config(tmp_path / "whole", pruner=pruner))
     config = _config(tmp_path / "parts", pruner=pruner)
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0)  # after each epoch and phase
     saves = 0
-    save = Runner._save
+    save = Trainer.save
 
-    def interrupted(self: Runner) -> None:
+    def interrupted(self: Trainer) -> None:
         nonlocal saves
         saves += 1
         if saves == after:
             raise Interrupted(143)
         save(self)
 
-    monkeypatch.setattr(Runner, "_save", interrupted)
+    monkeypatch.setattr(Trainer, "save", interrupted)
     with pytest.raises(Interrupted):
         carry_out(config)
     monkeypatch.undo()
