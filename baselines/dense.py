@@ -19,6 +19,7 @@ class Dense(Pruner):
     rounds: int = 0  # retrainings after the dense training
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.rounds < 0:
             raise UserError(f"pruner.rounds must be 0 or more, got {self.rounds}")
 

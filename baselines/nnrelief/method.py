@@ -61,6 +61,7 @@ class NNrelief(Pruner):
     norm: Norm | None = None  # of output maps; None: `sum` in the released formula without batch norm (LeNets)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, alpha in (("alpha_conv", self.alpha_conv), ("alpha_fc", self.alpha_fc)):
             if not 0 < alpha <= 1:
                 way = f"write {alpha / 100:g} for {alpha:g} %" if 1 < alpha <= 100 else "0.95 keeps 95 % of the signal"

@@ -1,1 +1,1 @@
-from .commands import main as main
+from .entry import main as main

@@ -1,16 +1,20 @@
-"""What `prunebench list` prints: methods, networks, datasets and recipes."""
+"""What `prunebench list` prints: methods, networks, datasets, recipes and sweeps."""
 
 from __future__ import annotations
 
-import dataclasses
-
-from benchmark.config import pruner_class, pruner_names, pruner_summary, recipe_names
+from benchmark.config import pruner_names, pruner_summary, recipe_names
 from benchmark.data import NAMES as DATASETS
 
 
 def print_catalogue(what: str | None) -> None:
-    """Print one of methods, networks, datasets and recipes, or all of them."""
-    parts = {"methods": _methods, "networks": _networks, "datasets": _datasets, "recipes": _recipes}
+    """Print one of methods, networks, datasets, recipes and sweeps, or all of them."""
+    parts = {
+        "methods": _methods,
+        "networks": _networks,
+        "datasets": _datasets,
+        "recipes": _recipes,
+        "sweeps": _sweeps,
+    }
     for name, part in parts.items():
         if what in (None, name):
             print(f"{name}:")
@@ -21,30 +25,38 @@ def print_catalogue(what: str | None) -> None:
 
 def _methods() -> None:
     for name in pruner_names():
-        print(f"  {name:16s}{pruner_summary(name)}")
-        options = (f"{f.name}={f.default}" for f in dataclasses.fields(pruner_class(name)))
-        print(f"  {'':16s}--pruner. {', '.join(options)}")
+        summary, own = pruner_summary(name)
+        print(f"  {name:16s}{summary}")
+        if own:
+            print(f"  {'':16s}--pruner. {', '.join(f'{option}={default}' for option, default in own.items())}")
+    print("  path/to/file.py:Class: a method of your own; all options of one: prunebench run --pruner NAME --help")
 
 
 def _networks() -> None:
     """Parameters and FLOPs for ten classes, at the input size that the network is defined for."""
-    from benchmark.metrics import dense_flops
-    from benchmark.models import NAMES, build_model
+    from benchmark.models import NAMES
 
     print("  for 10 classes; FLOPs per example, one multiply-add = 1, as fvcore counts them")
     for name, info in NAMES.items():
-        module = build_model(name, 10, 0, shape=info.shape)
-        parameters = sum(p.numel() for p in module.parameters())
-        flops = dense_flops(module, info.shape).total
-        print(f"  {name:16s}{parameters:12,d} parameters{flops:14,d} FLOPs  {info.summary}")
+        print(f"  {name:16s}{info.parameters:12,d} parameters{info.flops:14,d} FLOPs  {info.summary}")
     print("  timm/NAME, torchvision/NAME: any classifier of these libraries")
+    print("  path/to/file.py:function: a network of your own, from (classes, shape)")
 
 
 def _datasets() -> None:
     for name, info in DATASETS.items():
         print(f"  {name:18s}{info.summary}")
+    print("  folder:PATH: images by class, in train/ and test/ or not; path/to/file.py:function: arrays of your own")
 
 
 def _recipes() -> None:
     for name in recipe_names():
         print(f"  {name}")
+    print("  RUN/config.json: that of a run")
+
+
+def _sweeps() -> None:
+    from benchmark.sweep import shipped_sweeps
+
+    for name, path in shipped_sweeps().items():
+        print(f"  {name:18s}{path.read_text().partition(chr(10))[0].lstrip('# ')}")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
 import importlib.util
-import sys
-from importlib.metadata import entry_points
+from dataclasses import fields
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError, unknown
+from benchmark.user_code import Source, is_file, load
 
 if TYPE_CHECKING:
     from benchmark.pruning import Pruner
@@ -31,29 +31,36 @@ def pruner_class(name: str) -> type[Pruner]:
 
     Raises UserError where there is none, or where the file cannot be read.
     """
-    if ".py" in name:
-        return _from_file(name)
+    return find_pruner(name)[0]
+
+
+def find_pruner(name: str) -> tuple[type[Pruner], Source | None]:
+    """The method called `name`, and where it is from if it is not this suite's own; as `pruner_class`."""
+    if is_file(name):
+        found, source = load("pruner", name, "class", _is_method)
+        return _checked(found, name), source
     if name in shipped_files():
         module = ".".join(["baselines", name, *(["method"] if shipped_files()[name].stem == "method" else [])])
-        return _only_pruner(importlib.import_module(module), name)
+        return _only_pruner(importlib.import_module(module), name), None
     for entry in entry_points(group=GROUP):
         if entry.name == name:
-            return _checked(entry.load(), name)
+            return _installed(entry)
     raise unknown("pruner", name, pruner_names(), WAY_ON)
 
 
-def pruner_summary(name: str) -> str:
-    """The first line of a method's docstring, read without importing it."""
+def pruner_summary(name: str) -> tuple[str, dict[str, str]]:
+    """The first line of a method's docstring, and the options that are its own with their defaults.
+
+    A method of this suite is not imported for that, which would import torch.
+    """
     path = shipped_files().get(name)
     if path is None:
-        return _first_line(pruner_class(name).__doc__)
-    classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
-    return _first_line(next((doc for c in classes if (doc := ast.get_docstring(c))), None))
-
-
-def pruner_file_digest(name: str) -> str | None:
-    """The sha256 of a user's file, which is part of a run's identity; None for a method by name."""
-    return hashlib.sha256(Path(name.rpartition(":")[0]).read_bytes()).hexdigest() if ".py" in name else None
+        cls = pruner_class(name)
+        return _first_line(cls.__doc__), {f.name: str(f.default) for f in fields(cls)}
+    classes = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ClassDef) and ast.get_docstring(n)]
+    own = [n for n in classes[0].body if isinstance(n, ast.AnnAssign)] if classes else []
+    options = {ast.unparse(n.target): ast.unparse(n.value) if n.value else "?" for n in own}
+    return _first_line(ast.get_docstring(classes[0]) if classes else None), options
 
 
 def shipped_files() -> dict[str, Path]:
@@ -66,38 +73,27 @@ def shipped_files() -> dict[str, Path]:
     return dict(sorted({**files, **{p.parent.name: p for p in folder.glob("*/method.py")}}.items()))
 
 
-def _from_file(name: str) -> type[Pruner]:
-    file, colon, cls = name.rpartition(":")
-    if not colon or not cls.isidentifier():
-        raise UserError(f"pruner '{name}' must be path/to/file.py:Class, with the name of the class after the colon")
-    path = Path(file)
-    if not path.is_file():
-        raise UserError(f"pruner '{name}': there is no file {path}")
-    spec = importlib.util.spec_from_file_location(f"pruner_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
+def _installed(entry: EntryPoint) -> tuple[type[Pruner], Source]:
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f"pruner '{name}': importing {path} failed: {type(error).__name__}: {error}") from error
-    if not hasattr(module, cls):
-        raise unknown("class", cls, (n for n, v in vars(module).items() if _is_own_pruner(v, module)))
-    return _checked(getattr(module, cls), name)
+        found = entry.load()
+    except (Exception, SystemExit) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"pruner '{entry.name}': importing {entry.value} failed: {said}") from error
+    package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+    return _checked(found, entry.name), Source(entry.name, package=package)
 
 
 def _only_pruner(module: ModuleType, name: str) -> type[Pruner]:
-    found = [value for value in vars(module).values() if _is_own_pruner(value, module)]
+    found = [v for v in vars(module).values() if _is_method(v) and getattr(v, "__module__", None) == module.__name__]
     if len(found) != 1:
         raise UserError(f"baselines/{name}.py must define one Pruner, it defines {len(found)}")
-    return found[0]
+    return _checked(found[0], name)
 
 
-def _is_own_pruner(value: object, module: ModuleType) -> bool:
+def _is_method(value: object) -> bool:
     from benchmark.pruning import Pruner
 
-    return isinstance(value, type) and issubclass(value, Pruner) and value.__module__ == module.__name__
+    return isinstance(value, type) and issubclass(value, Pruner)
 
 
 def _checked(value: object, name: str) -> type[Pruner]:

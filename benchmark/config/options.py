@@ -1,81 +1,115 @@
 """From what the user writes, a command line, a sweep file or a recipe, to a checked `RunConfig`.
 
 All three give the same thing, option names and values, and take the same way: names are made
-canonical (dotted, underscores), a recipe lies beneath them, tyro types them.
+canonical (dotted, underscores), a recipe lies beneath them, `fields` reads the values.
 """
 
 from __future__ import annotations
 
 import ast
-import contextlib
-import dataclasses
-import io
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import yaml
-
-from benchmark.config.discovery import pruner_class, pruner_file_digest
-from benchmark.config.settings import RunConfig, Settings
-from benchmark.errors import UserError, unknown
-
-RECIPES = Path(__file__).parent / "recipes"
+from benchmark.config.discovery import find_pruner
+from benchmark.config.run import RunConfig
+from benchmark.config.settings import Settings
+from benchmark.config.yaml_files import recipe_options
+from benchmark.data import Images, find_images
+from benchmark.errors import UserError
+from benchmark.fields import Option, construct, options_of, read_all, read_literal, require_known, shown
+from benchmark.models import Network, find_network
+from benchmark.user_code import Source
 
 Options = dict[str, Any]
+PARTS = ("dataset", "model", "pruner")  # what is named, with options of its own: --model.shortcut
+DEPTH = 20  # levels of nested options, far more than there are
 
 
-def read_arguments(arguments: Sequence[str]) -> Options:
-    """Options from a command line: `--a.b=1`, `--a-b 1`, `--flag`; several words become a list.
+def read_arguments(arguments: Sequence[str], known: Mapping[str, Option] | None = None) -> Options:
+    """Options from a command line: `--a.b=1`, `--a-b 1`, `--flag`; several words become a list."""
+    words, options = read_command(arguments, known or options_of(Settings))
+    if words:
+        raise UserError(f"'{shown(words[0])}' is not an option; options are written --name value, see --help")
+    return options
 
-    Python literals of lists and dicts are read too, as W&B's agent writes them.
+
+def read_command(arguments: Sequence[str], known: Mapping[str, Option]) -> tuple[list[str], Options]:
+    """The words of a command line that belong to no option, and the options.
+
+    One of `known` takes as many words as its type wants; any other all that follow it.
     """
+    words: list[str] = []
     options: Options = {}
-    words: list[str] | None = None
+    room, taken = 0.0, words
     for argument in arguments:
-        if argument.startswith("--"):
-            name, equals, value = argument[2:].partition("=")
-            words = [value] if equals else []
-            options[name] = words
-        elif words is None:
-            raise UserError(f"'{argument}' is not an option; options are written --name value, see --help")
+        if argument.startswith("--") and len(argument) > 2:
+            written, equals, value = argument[2:].partition("=")
+            name = written.replace("-", "_")
+            option = known.get(name)
+            options[name] = taken = [value] if equals else []
+            room = 0 if equals and not (option and option.several) else 1 if option and not option.several else 1e9
+            if option and option.flag:
+                room = min(room, 0.5)  # takes only a word that is a truth value
+        elif room >= 1 or (room == 0.5 and argument.lower() in ("true", "false")):
+            taken.append(argument)
+            room -= 1
         else:
             words.append(argument)
-    return canonical({k: "True" if not v else v[0] if len(v) == 1 else v for k, v in options.items()})
+    return words, canonical({k: "True" if not v else v[0] if len(v) == 1 else v for k, v in options.items()})
 
 
-def canonical(options: Mapping[str, Any], prefix: str = "") -> Options:
+def canonical(options: Mapping[Any, Any], prefix: str = "") -> Options:
     """The options with dotted names in underscores, nested ones flattened."""
+    if prefix.count(".") > DEPTH:
+        raise UserError(f"{shown(prefix)} is nested deeper than any option")
     flat: Options = {}
     for key, value in options.items():
         name = prefix + str(key).replace("-", "_")
-        if isinstance(value, str) and value[:1] in ("[", "{", "("):
-            with contextlib.suppress(ValueError, SyntaxError):
-                value = ast.literal_eval(value)
-        flat |= canonical(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        if isinstance(value, str) and value[:1] == "{":  # as W&B's agent writes a group
+            value = read_literal(value)
+        flat |= canonical(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
     return flat
 
 
 def run_config(options: Mapping[str, Any]) -> RunConfig:
     """The run that these options describe; what they leave out is the recipe's or the default.
 
-    The options that a recipe gives its own method are not those of another.
+    The options that a recipe gives its own method, network or dataset are not those of another.
 
     Raises UserError, one line, for an unknown option, a value of the wrong kind or out of range.
     """
-    recipe, options = _with_pruner_options(_recipe(options.get("recipe"))), _with_pruner_options(options)
-    if options.get("pruner", recipe.get("pruner")) != recipe.get("pruner"):
-        recipe = {k: v for k, v in recipe.items() if not k.startswith("pruner.")}
-    options = {**recipe, **options}
-    options.pop("recipe", None)
-    name = str(options.get("pruner", Settings.pruner))
-    cls = pruner_class(name)
-    _check_names(options, cls, name)
-    parsed = _parse(_schema(cls), _words(options))
-    settings = dataclasses.replace(parsed.settings, data_dir=data_folder(parsed.settings.data_dir))
-    return RunConfig(settings, parsed.method, pruner_file_digest(name))
+    given = _with_recipe(options)
+    known = options_of(Settings)
+    values = read_all(known, {k: v for k, v in given.items() if k in known}, "a run")
+    parts = {part: _FIND[part](values[part]) for part in PARTS}
+    groups = {f"{part}.": str(values[part]) for part in PARTS}
+    require_known(given, {**known, **{k: v for own, _, _ in parts.values() for k, v in own.items()}}, groups)
+    made = {part: make(read_all(own, given, values[part])) for part, (own, make, _) in parts.items()}
+    settings = construct(Settings, values)
+    settings = replace(settings, data_dir=data_folder(settings.data_dir))
+    sources = {part: source for part, (_, _, source) in parts.items() if source}
+    return RunConfig(settings, made["pruner"], made["model"], made["dataset"], sources)
+
+
+def network_of(options: Mapping[str, Any]) -> Network:
+    """The network that a run with these options has; its method need not be there any more."""
+    own, make, _ = _network(options["model"])
+    return make(read_all(own, options, options["model"]))
+
+
+def images_of(options: Mapping[str, Any]) -> Images:
+    """The dataset that a run with these options has."""
+    own, make, _ = _images(options["dataset"])
+    return make(read_all(own, options, options["dataset"]))
+
+
+def part_options(options: Mapping[str, Any]) -> dict[str, Option]:
+    """The own options of the method, network and dataset that are named; none of a default."""
+    named = {part: str(options[part]) for part in PARTS if part in (options := _with_recipe(options))}
+    return {k: v for part, name in named.items() for k, v in _FIND[part](name)[0].items()}
 
 
 def data_folder(given: Path | None) -> Path | None:
@@ -84,134 +118,64 @@ def data_folder(given: Path | None) -> Path | None:
     return Path(folder) if given is None and folder else given
 
 
-def print_help(options: Mapping[str, Any], description: str, out: Any) -> None:
-    """Write the help of `prunebench run`, with a method's own options where one is named."""
-    import tyro
-
-    schema = _schema(pruner_class(str(options["pruner"]))) if "pruner" in options else Settings
-    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-        tyro.cli(schema, args=["--help"], prog="prunebench run", description=description, config=_tyro_config())
+Found = tuple[dict[str, Option], Callable[[dict[str, Any]], Any], Source | None]
 
 
-def recipe_names() -> list[str]:
-    """The names that `--recipe` takes, next to a path."""
-    return sorted(str(p.relative_to(RECIPES).with_suffix("")) for p in RECIPES.rglob("*.yaml"))
+def _pruner(name: str) -> Found:
+    cls, source = find_pruner(name)
+    return options_of(cls, "pruner."), lambda values: construct(cls, values, "pruner."), source
 
 
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file; raises UserError where it is missing or is not YAML."""
-    try:
-        return yaml.load(path.read_text(), _Loader)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+def _network(name: str) -> Found:
+    network, own = find_network(name)
+    return own, lambda values: network.with_options(_bare(values, "model.")), network.source
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-3, which PyYAML takes for a text, is a number, as it is for the W&B service."""
+def _images(name: str) -> Found:
+    images, own = find_images(name)
+    return own, lambda values: images.with_options(_bare(values, "dataset.")), images.source
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+_FIND: dict[str, Callable[[str], Found]] = {"dataset": _images, "model": _network, "pruner": _pruner}
 
 
-def _recipe(name: Any) -> Options:
-    if name is None:
-        return {}
-    path = Path(str(name)) if str(name).endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
-    if not path.is_file():
-        raise unknown("recipe", str(name), recipe_names(), "or the path of a YAML file")
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold option names and values, such as `train.epochs: 20`")
-    return canonical(content)
+def _bare(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in values.items()}
 
 
-def _with_pruner_options(options: Mapping[str, Any]) -> Options:
+def _with_recipe(options: Mapping[str, Any]) -> Options:
+    """The options above those of their recipe, each `snip(sparsity=0.9)` as its name and options."""
+    options, recipe = dict(options), {}
+    if options.get("recipe") is not None:
+        recipe = canonical(recipe_options(str(options["recipe"])))
+    options.pop("recipe", None)
+    recipe.pop("recipe", None)
+    for part in PARTS:
+        recipe, options = _with_own_options(recipe, part), _with_own_options(options, part)
+        if part in options and options[part] != recipe.get(part):
+            recipe = {k: v for k, v in recipe.items() if not k.startswith(f"{part}.")}
+    return {**recipe, **options}
+
+
+def _with_own_options(options: Options, part: str) -> Options:
     """`pruner: snip(sparsity=0.9)` as `pruner: snip` and `pruner.sparsity: 0.9`.
 
     So the values of one sweep parameter can be methods with options that only they have.
     """
-    name, bracket, inside = str(options.get("pruner", "")).partition("(")
-    if not bracket:
-        return dict(options)
+    written = options.get(part)
+    if not isinstance(written, str) or "(" not in written or written.startswith("folder:"):
+        return options
+    name, _, inside = written.partition("(")
     try:
         call = ast.parse(f"f({inside}", mode="eval").body
-        assert isinstance(call, ast.Call)
-        assert not call.args
-        own = {f"pruner.{k.arg}": ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError, AssertionError) as error:
-        raise UserError(
-            f"pruner '{options['pruner']}' must read like snip(sparsity=0.9, distribution='erk')"
-        ) from error
-    return {
-        **options,
-        "pruner": name,
-        **canonical(own),
-        **{k: v for k, v in options.items() if k.startswith("pruner.")},
-    }
+        if not isinstance(call, ast.Call) or call.args or not isinstance(call.func, ast.Name):
+            raise ValueError
+        own = {f"{part}.{k.arg}": ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
+        example = {"pruner": "snip(sparsity=0.9)", "model": "resnet_20(shortcut='b')"}.get(part, "name(option=1)")
+        raise UserError(f"{part} '{shown(written)}' must read like {example}") from error
+    return {**options, part: name.strip(), **canonical(own), **_of(part, options)}
 
 
-def _schema(cls: type) -> type:
-    """A dataclass of the settings and, under `pruner.`, the method's own options."""
-    import tyro
-
-    return dataclasses.make_dataclass(
-        "Run",
-        [
-            ("settings", Annotated[Settings, tyro.conf.arg(name="")]),
-            ("method", Annotated[cls, tyro.conf.arg(name="pruner")]),
-        ],
-    )
-
-
-def _tyro_config() -> tuple[Any, ...]:
-    import tyro
-
-    return (tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands)
-
-
-def _parse(schema: type, words: list[str]) -> Any:
-    import tyro
-
-    shown = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(shown):
-            return tyro.cli(schema, args=words, prog="prunebench run", config=_tyro_config())
-    except SystemExit as error:
-        raise UserError(_one_line(shown.getvalue())) from error
-
-
-def _one_line(box: str) -> str:
-    """What tyro says in its box, in one line: the error, without the help around it."""
-    lines = [line.strip("│ ").strip() for line in box.splitlines() if not line.startswith(("╭", "╰"))]
-    until = next((i for i, line in enumerate(lines) if line.startswith("──")), len(lines))
-    text = " ".join(line for line in lines[:until] if line)
-    return re.sub(r"^Error parsing (--)?", "", text).replace("-", "_", 0)
-
-
-def _check_names(options: Options, cls: type, pruner: str) -> None:
-    own = [f"pruner.{f.name}" for f in dataclasses.fields(cls)]
-    known = [*_names(Settings), *own]
-    for name in options:
-        if name not in known:
-            near = own if name.startswith("pruner.") else known
-            raise unknown(f"option of {pruner}" if near is own else "option", name, near)
-
-
-def _names(cls: type, prefix: str = "") -> Iterator[str]:
-    for f in dataclasses.fields(cls):
-        if f.default_factory is not dataclasses.MISSING and dataclasses.is_dataclass(f.default_factory):
-            yield from _names(f.default_factory, f"{prefix}{f.name}.")  # type: ignore[arg-type]
-        else:
-            yield prefix + f.name
-
-
-def _words(options: Options) -> list[str]:
-    words: list[str] = []
-    for name, value in options.items():
-        values = value if isinstance(value, list | tuple) else [value]
-        words += [f"--{name}", *map(str, values)]
-    return words
+def _of(part: str, options: Options) -> Options:
+    return {k: v for k, v in options.items() if k.startswith(f"{part}.")}

@@ -9,4 +9,10 @@ from .dataset import (
     steps_per_epoch as steps_per_epoch,
     train_batches as train_batches,
 )
-from .registry import NAMES as NAMES, dataset_info as dataset_info, describe as describe
+from .registry import (
+    NAMES as NAMES,
+    Images as Images,
+    dataset_info as dataset_info,
+    describe as describe,
+    find_images as find_images,
+)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.data.registry import dataset_info, fetch, stratified
+from benchmark.data.raw import stratified
+from benchmark.data.registry import Images, find_images
 from benchmark.errors import UserError
 from benchmark.seeds import stream
 
@@ -49,7 +50,7 @@ class Dataset:
 
 
 def load_dataset(
-    name: str,
+    images: Images | str,
     data_dir: Path | None = None,
     *,
     size: Shape | None = None,
@@ -64,8 +65,15 @@ def load_dataset(
 
     Raises UserError for missing or damaged files, and for a `train_limit` that cannot be had.
     """
-    info = dataset_info(name)
-    raw = fetch(name, data_dir, allow_unverified=allow_unverified)
+    if isinstance(images, str):
+        images, _ = find_images(images)
+    info, name = images.info, images.name
+    raw = images.read(data_dir, allow_unverified=allow_unverified)
+    if info.validation < raw.classes:
+        raise UserError(
+            f"{name} has {info.train} training images of {raw.classes} classes: too few for a tenth of them to "
+            "validate with; give ten or more of each class"
+        )
     validation = stratified(raw.train_labels, len(raw.train_labels) // 10, seed=1)
     train = np.setdiff1d(np.arange(len(raw.train_labels)), validation)
     if train_limit is not None:

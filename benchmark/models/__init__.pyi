@@ -1,2 +1,9 @@
-from .registry import NAMES as NAMES, build_model as build_model, input_shape as input_shape
+from .registry import (
+    NAMES as NAMES,
+    Network as Network,
+    Shape as Shape,
+    build_model as build_model,
+    find_network as find_network,
+    input_shape as input_shape,
+)
 from .resnet import OptionA as OptionA

@@ -1,8 +1,10 @@
-"""Any classifier of timm or torchvision, by name, with random weights."""
+"""Any classifier of timm or torchvision, by name, with random weights; and networks of the user's own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -12,7 +14,12 @@ from benchmark.errors import UserError
 AUXILIARY = ("googlenet", "inception_v3")  # they have further classifiers for training, which are left out
 
 
-def external_model(name: str, classes: int, shape: tuple[int, int, int], stem: str) -> nn.Module:
+def external_module(
+    name: str,
+    classes: int,
+    shape: tuple[int, int, int],
+    stem: Literal["default", "small"] = "default",  # small suits 32x32 images: a 3x3 stem of stride 1, no max-pool
+) -> nn.Module:
     """The classifier `timm/NAME` or `torchvision/NAME` for images of `shape`; nothing is downloaded.
 
     Raises UserError for an unknown name, or a network that cannot take this input.
@@ -33,6 +40,34 @@ def external_model(name: str, classes: int, shape: tuple[int, int, int], stem: s
         ) from error
     if not isinstance(out, torch.Tensor) or out.shape != (1, classes):
         raise UserError(f"{name} is not a classifier: it does not give one number for each class; choose another")
+    return module.train()
+
+
+def own_module(
+    function: Callable[..., Any], name: str, classes: int, shape: tuple[int, int, int], **options: Any
+) -> nn.Module:
+    """What the user's function makes of the classes, the images' shape and its own options, tried on one image.
+
+    Raises UserError where it fails, or gives anything but one number for each class.
+    """
+    pixels = "x".join(map(str, shape))
+    out = None
+    try:
+        module = function(classes, shape, **options)
+        if isinstance(module, nn.Module):
+            with torch.no_grad():
+                out = module.eval()(torch.zeros(1, *shape))
+    except (Exception, SystemExit) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserError(f"model '{name}' fails for {classes} classes and images of {pixels}: {said}") from error
+    if not isinstance(module, nn.Module):
+        raise UserError(f"model '{name}' must return a torch.nn.Module, it returned a {type(module).__name__}")
+    if not isinstance(out, torch.Tensor) or out.shape != (1, classes):
+        found = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+        raise UserError(
+            f"model '{name}' must give a number for each of {classes} classes, (1, {classes}) for one image of "
+            f"{pixels}, it gives {found}"
+        )
     return module.train()
 
 

@@ -5,6 +5,8 @@ Initialisation: He normal, fan in, as in the paper's reference [13]; batch norm 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -54,7 +56,12 @@ class BasicBlock(nn.Module):
 class ResNet(nn.Module):
     """ResNet of `depth` = 6n + 2 layers with n blocks of 16, 32 and 64 channels each."""
 
-    def __init__(self, depth: int, classes: int = 10, shortcut: str = "a") -> None:
+    def __init__(
+        self,
+        depth: int,
+        classes: int = 10,
+        shortcut: Literal["a", "b"] = "a",  # zero-padded (a) or projection (b) shortcuts
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmark.data import Batches
 from benchmark.errors import MethodError, UserError
+from benchmark.fields import check
 from benchmark.network import MaskedModel, Masks, removable_layers, whole_units
 from benchmark.pruning.masks import (
     Distribution,
@@ -45,6 +46,9 @@ class Pruner(ABC):
     Torch's random state is seeded from (seed, "pruning", number of the pruning) before each call.
     """
 
+    def __post_init__(self) -> None:
+        check(self, "pruner.")
+
     @abstractmethod
     def plan(self, steps: int) -> list[Phase]:
         """The whole run as data, for a dense training of `steps` optimiser steps."""
@@ -65,6 +69,7 @@ class ScoredPruner(Pruner):
     structure: Structure = "weights"  # what goes as one: "weights", "kernels", "filters", or "n:m" such as "2:4"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_sparsity(self.sparsity, "pruner.sparsity")
         check_structure(self.structure, self.distribution, self.sparsity)
 

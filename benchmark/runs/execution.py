@@ -13,9 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from benchmark.config import PROTOCOL, RunConfig
+from benchmark.config import RunConfig
 from benchmark.errors import Diverged, Interrupted, MethodError, UserError, is_out_of_memory
-from benchmark.records import Damaged, Record, Row, environment, now, open_record
+from benchmark.records import Damaged, Record, Row, environment, now, open_record, write_atomically
 from benchmark.runs.progress import Progress
 
 if TYPE_CHECKING:
@@ -100,8 +100,7 @@ def _prepare(config: RunConfig) -> tuple[Any, Any]:
     """The device and the data; what is wrong with them shows before anything is written."""
     import torch
 
-    from benchmark.data import dataset_info, load_dataset
-    from benchmark.models import input_shape
+    from benchmark.data import load_dataset
     from benchmark.tracking import check_mirror
 
     settings = config.settings
@@ -111,9 +110,9 @@ def _prepare(config: RunConfig) -> tuple[Any, Any]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     data = load_dataset(
-        settings.dataset,
+        config.images,
         settings.data_dir,
-        size=input_shape(settings.model, dataset_info(settings.dataset).shape, settings.image_size),
+        size=config.input_shape,
         train_limit=settings.train_limit,
         allow_unverified=settings.allow_unverified_data,
         device=device,
@@ -142,8 +141,9 @@ def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: An
     record.clear_litter()
     record.set_aside_damaged()
     record.remove("traceback.json")
-    head = {"id": config.id, "name": config.name, "protocol": settings.protocol, "protocol_number": PROTOCOL}
-    record.write_json("config.json", {**head, "dense_key": config.dense_id, "config": config.options})
+    record.write_json("config.json", config.head)
+    for name, content in config.files.items():
+        write_atomically(record.folder / name, lambda file, content=content: file.write(content))
     about_data = {"data_verified": data.verified, "data_digests": data.digests, "classes": data.classes}
     record.write_json("environment.json", {**environment(device), **about_data})
     record.update_status("running")
@@ -216,8 +216,9 @@ def interruptible(stop: Stop | None = None, for_good: bool = False) -> Iterator[
     """Within, the first SIGTERM or SIGINT raises Interrupted with the exit status a shell would give.
 
     `stop` takes it, and may put it off until what is under way is whole. Later ones, such as a second Ctrl-C, do
-    not break off what the first leaves to be written, up to the end of the outermost `interruptible`, and where that is `for_good` up to the end of the process. A signal that whoever
-    started this process had it ignore stays ignored.
+    not break off what the first leaves to be written, up to the end of the outermost `interruptible`, and where
+    that is `for_good` up to the end of the process. A signal that whoever started this process had it ignore
+    stays ignored.
     """
     here = threading.current_thread() is threading.main_thread()  # else whoever started it handles signals
     before = {number: handler for number in SIGNALS if here and (handler := signal.getsignal(number)) != signal.SIG_IGN}

@@ -19,9 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.data import dataset_info
+from benchmark.config import images_of, network_of, recorded_options
 from benchmark.errors import UserError, unknown
-from benchmark.models import build_model, input_shape
 from benchmark.network import MaskedModel, layers, masked_copy, shrink
 from benchmark.records import Record, read_json, write_atomically
 
@@ -48,10 +47,10 @@ def export_run(folder: Path, format: str, out: Path) -> list[Path]:
         state, reason = record.standing
         why = f"{state}: {reason}" if reason else state
         raise UserError(f"the run in {folder} has no network ({why}); the sweep or run that made it goes on with it")
-    options = about["config"]
-    shape = input_shape(options["model"], dataset_info(options["dataset"]).shape, options.get("image_size"))
-    kinds = {name: options[name] for name in ("shortcut", "stem")}
-    module = build_model(options["model"], environment["classes"], options["seed"], shape=shape, **kinds)
+    options = recorded_options(folder)
+    network = network_of(options)
+    shape = network.input_shape(images_of(options).info.shape, options.get("image_size"))
+    module = network.build(environment["classes"], options["seed"], shape)
     module.load_state_dict(saved["module"])
     net = MaskedModel(module, options["spare"])
     net.masks = saved["masks"]

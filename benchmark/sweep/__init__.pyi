@@ -1,4 +1,4 @@
-from .grid import sweep_runs as sweep_runs
+from .grid import shipped_sweeps as shipped_sweeps, sweep_runs as sweep_runs
 from .scheduler import (
     CrewFor as CrewFor,
     choose_crew as choose_crew,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from benchmark.config import RunConfig
-from benchmark.data import dataset_info
+from benchmark.models import Network, Shape
 from benchmark.pruning import Train, epochs_of
 from benchmark.training import BACKWARD
 
@@ -21,7 +21,7 @@ class Cost:
 
 def training_examples(config: RunConfig) -> int:
     """Examples in the training split: the published training set less validation, or `train_limit`."""
-    info = dataset_info(config.settings.dataset)
+    info = config.images.info
     return config.settings.train_limit or info.train - info.validation
 
 
@@ -37,7 +37,7 @@ def cost_of(config: RunConfig, dense_is_paid: bool = False) -> Cost:
     if dense_is_paid and starts_dense(config):
         plan = plan[1:]
     epochs = epochs_of(plan, _steps(config) // s.train.epochs, s.train.epochs, s.retrain.epochs)
-    flops = _flops(s.model, s.dataset, s.image_size, s.shortcut, s.stem)
+    flops = _flops(config.network, config.images.info.classes, config.input_shape)
     return Cost(epochs, BACKWARD * flops * epochs * training_examples(config))
 
 
@@ -47,10 +47,7 @@ def _steps(config: RunConfig) -> int:
 
 
 @cache
-def _flops(model: str, dataset: str, image_size: int | None, shortcut: str, stem: str) -> int:
+def _flops(network: Network, classes: int, shape: Shape) -> int:
     from benchmark.metrics import dense_flops
-    from benchmark.models import build_model, input_shape
 
-    info = dataset_info(dataset)
-    shape = input_shape(model, info.shape, image_size)
-    return dense_flops(build_model(model, info.classes, 0, shape=shape, shortcut=shortcut, stem=stem), shape).total
+    return dense_flops(network.build(classes, 0, shape), shape).total

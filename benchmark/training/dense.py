@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -109,7 +108,7 @@ class DenseTrainings:
         state, reason = "interrupted", "stopped; whoever needs it goes on"
         try:
             with threads(count):
-                record.write_json("config.json", {"id": self.config.dense_id, "config": _dense_options(self.config)})
+                record.write_json("config.json", {"id": self.config.dense_id, "config": self.config.dense_options})
                 record.write_json("environment.json", environment(trainer.device))
                 record.update_status("running")
                 trainer.train(phase, ends=True)
@@ -131,7 +130,3 @@ class DenseTrainings:
         except Damaged:
             begun = None
         return self.config.settings.threads or begun or torch.get_num_threads()
-
-
-def _dense_options(config: RunConfig) -> dict[str, Any]:
-    return {k: v for k, v in config.options.items() if not k.startswith(("pruner", "retrain."))}

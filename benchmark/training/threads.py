@@ -8,9 +8,7 @@ from collections.abc import Iterator
 import torch
 
 from benchmark.config import RunConfig
-from benchmark.data import dataset_info
 from benchmark.metrics import dense_flops
-from benchmark.models import build_model, input_shape
 
 # Forward FLOPs of an optimiser step that keep a thread busy. Beside another process a second thread slows a
 # LeNet (3e7 to 5e7 a step) down by a factor of four; on a free machine it gains it a fifth.
@@ -26,9 +24,8 @@ def threads_for(config: RunConfig, cores: int) -> int:
     s = config.settings
     if s.threads is not None:
         return s.threads
-    info = dataset_info(s.dataset)
-    shape = input_shape(s.model, info.shape, s.image_size)
-    module = build_model(s.model, info.classes, s.seed, shape=shape, shortcut=s.shortcut, stem=s.stem)
+    shape = config.input_shape
+    module = config.network.build(config.images.info.classes, s.seed, shape)
     wanted = dense_flops(module, shape).total * s.train.batch_size // FLOPS_OF_A_THREAD
     return max(1, min(cores, wanted))
 

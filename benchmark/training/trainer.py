@@ -17,7 +17,6 @@ from benchmark.config import RunConfig
 from benchmark.data import Dataset, steps_per_epoch, train_batches
 from benchmark.errors import Diverged, Interrupted
 from benchmark.metrics import dense_flops, evaluate_split, masked_flops, prefixed, sparsity
-from benchmark.models import build_model
 from benchmark.network import MaskedModel
 from benchmark.pruning import Phase, SoftPruner, Train
 from benchmark.records import Damaged, EpochRow, Record, Row, Rows, set_aside
@@ -301,9 +300,7 @@ class Trainer:
 
     def initial_module(self) -> torch.nn.Module:
         s = self.settings
-        options = {"shortcut": s.shortcut, "stem": s.stem}
-        module = build_model(s.model, self.data.classes, s.seed, shape=self.data.shape, **options)
-        module = module.to(self.device)
+        module = self.config.network.build(self.data.classes, s.seed, self.data.shape).to(self.device)
         return module.to(memory_format=torch.channels_last) if s.channels_last else module  # pyright: ignore
 
     def snapshot(self, step: int) -> dict[str, Any]:

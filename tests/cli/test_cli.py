@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.cli.commands import main
+from benchmark.cli.entry import main
 from benchmark.records.record import Record
 
 QUICK = ["--train.epochs=1", "--retrain.epochs=1", "--train_limit=200", "--wandb=off", "--device=cpu"]
@@ -37,7 +37,7 @@ def test_help_does_not_load_torch() -> None:
 def test_a_methods_own_options_are_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = _status(capsys, "run", "--pruner", "nnrelief", "--help")
     assert status == 0
-    assert "--pruner.alpha-conv" in out
+    assert "--pruner.alpha_conv" in out
 
 
 def test_from_a_sweep_file_to_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,14 +153,15 @@ def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
         ("run --pruner snip --results file", "cannot write results to file"),
         ("run --pruner snip --dataset mnist --data_dir made_up", "differs from the published file"),
         ("sweep nothing.yaml", "cannot read nothing.yaml"),
-        ("sweep file --jobs 0", "--jobs must be at least 1"),
+        ("sweep cifra10", "unknown sweep 'cifra10', did you mean 'cifar10'?"),
+        ("sweep file --jobs 0", "jobs must be a whole number, at least 1 or None, got 0"),
         ("sweep file --jobs 2 --ray local", "--jobs is for this machine alone"),
         ("sweep file --gpus_per_run 1", "--cpus_per_run and --gpus_per_run are for --ray"),
         ("report nothing", "cannot read records in nothing/runs"),
         ("report nothing --out .", "no report is written to '.': it is or holds"),
         ("mirror nothing", "no records in nothing"),
-        ("list metods", "invalid choice: 'metods'"),
-        ("data", "the following arguments are required: name"),
+        ("list metods", "sweeps or None, got metods; did you mean 'methods'?"),
+        ("data", "NAME is missing: usage: prunebench data NAME"),
     ],
 )
 def test_a_mistake_gets_one_line_status_2_and_writes_nothing(

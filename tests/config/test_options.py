@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.config.options import canonical, read_arguments, run_config
-from benchmark.config.settings import RunConfig
+from benchmark.config.run import RunConfig
 from benchmark.errors import UserError
 
 
@@ -66,12 +66,12 @@ def test_nested_and_dotted_names_are_the_same() -> None:
             "unknown option of snip 'pruner.sparsty', did you mean 'pruner.sparsity'",
         ),
         ("--pruner snip --train.epoch 3", r"unknown option 'train.epoch', did you mean '\w*train.epochs'"),
-        ("--pruner snip --train.epochs three", "train.epochs"),
-        ("--pruner snip --train.epochs 0", "train.epochs must be at least 1, got 0"),
-        ("--pruner snip --train.optimizer rmsprop", "rmsprop"),
-        ("--pruner snip --train.lr=-1", "train.lr must be above 0"),
+        ("--pruner snip --train.epochs three", "train.epochs must be a whole number, at least 1, got three"),
+        ("--pruner snip --train.epochs 0", "train.epochs must be a whole number, at least 1, got 0"),
+        ("--pruner snip --train.optimizer rmsprop", "must be sgd, adam or adamw, got rmsprop"),
+        ("--pruner snip --train.lr=-1", "train.lr must be a number, above 0 or None, got -1"),
         ("--pruner snip --train.decay_at 0.8 0.5", "rising fractions"),
-        ("--pruner snip --stop_drop 2", r"stop_drop must be in \(0, 1\)"),
+        ("--pruner snip --stop_drop 2", r"stop_drop must be a number, in \(0, 1\) or None, got 2"),
         ("--recipe nothing", "unknown recipe 'nothing'"),
         ("--pruner nowhere.py:A", "there is no file nowhere.py"),
         ("snip", "'snip' is not an option"),

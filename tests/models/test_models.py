@@ -79,8 +79,9 @@ def test_any_timm_and_torchvision_classifier_is_built_without_weights(
     [
         ("resnet_21", {}, "unknown model 'resnet_21', did you mean 'resnet_"),
         ("timm/resnet81", {}, "timm has no classifier 'resnet81'; near it: "),
-        ("lenet_5", {"shortcut": "b"}, "shortcut 'b' is for resnet_N"),
-        ("lenet_5", {"stem": "small"}, "stem 'small' is for timm"),
+        ("lenet_5", {"shortcut": "b"}, "unknown option of lenet_5 'model.shortcut'"),
+        ("resnet_20", {"shortcut": "c"}, "model.shortcut must be a or b, got c"),
+        ("lenet_5", {"stem": "small"}, "unknown option of lenet_5 'model.stem'"),
         ("timm/vit_tiny_patch16_224", {"stem": "small"}, "needs a network with conv1 and maxpool"),
         ("torchvision/vit_b_16", {"shape": (3, 100, 100)}, "cannot take images of 100x100 .* --image_size 224"),
     ],

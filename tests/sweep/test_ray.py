@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.cli.commands import main
+from benchmark.cli.entry import main
 from benchmark.records.record import Record
 
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="Ray: pip install 'nnrelief-bench[ray]'")

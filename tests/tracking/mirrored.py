@@ -19,7 +19,7 @@ OPTIONS = {
     "dataset": "digits",
     "model": "lenet_300_100",
     "pruner": "nnrelief",
-    "protocol": "1",
+    "protocol": "standard",
     "seed": 0,
     "pruner.alpha_conv": 0.9,
     "pruner.alpha_fc": 1.0,
@@ -55,7 +55,7 @@ def rows() -> list[dict[str, Any]]:
 def make_record(results: Path, name: str, run_id: str, state: str = "done", **options: Any) -> Record:
     record = Record(results / "runs" / name)
     record.folder.mkdir(parents=True)
-    about = {"id": run_id, "name": name, "protocol": "1", "dense_key": "d" * 16, "config": OPTIONS | options}
+    about = {"id": run_id, "name": name, "protocol": "standard", "dense_key": "d" * 16, "config": OPTIONS | options}
     record.write_json("config.json", about)
     record.write_json("environment.json", {"commit": "abc", "hardware": {"device": "cpu"}, "data_verified": True})
     record.write_json("status.json", {"state": state, "reason": "", "stopped_early": None})

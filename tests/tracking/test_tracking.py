@@ -62,7 +62,7 @@ def test_mirroring_a_results_folder_twice_adds_nothing(server: WandbServer, reco
         assert sorted(server.runs) == ["a" * 16, "b" * 16]
         assert steps(server) == steps(server, "b" * 16) == [0, 1, 2, 3, 4]
     assert (server.runs["a" * 16].exit_code, server.runs["b" * 16].exit_code) == (0, 1)
-    assert server.runs["a" * 16].tags == ["digits", "lenet_300_100", "nnrelief", "protocol-1"]
+    assert server.runs["a" * 16].tags == ["digits", "lenet_300_100", "nnrelief", "protocol-standard"]
 
 
 def test_mirroring_an_empty_folder_is_an_error(tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ from benchmark.config.options import run_config
 from benchmark.config.settings import RunConfig
 from benchmark.data.dataset import Dataset, load_dataset
 from benchmark.errors import Interrupted
+from benchmark.models.registry import Network
 from benchmark.pruning.plan import Train
 from benchmark.records.record import Record
 from benchmark.records.schema import Row
 from benchmark.runs.execution import carry_out, outcome_of
-from benchmark.training import trainer
 from benchmark.training.dense import DenseTrainings
 from benchmark.training.stopping import Stop
 from benchmark.training.trainer import Trainer
@@ -30,7 +30,7 @@ SMALL = {"train.epochs": 3, "retrain.epochs": 1, "train_limit": 400, "wandb": "o
 STEPS = 9  # of the dense training: three an epoch
 
 
-def _with_dropout(name: str, classes: int, seed: int, **options: Any) -> nn.Module:
+def _with_dropout(network: Network, classes: int, seed: int, shape: tuple[int, int, int]) -> nn.Module:
     """A network that draws in every training step."""
     torch.manual_seed(seed)
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 20), nn.ReLU(), nn.Dropout(0.5), nn.Linear(20, classes))
@@ -39,7 +39,7 @@ def _with_dropout(name: str, classes: int, seed: int, **options: Any) -> nn.Modu
 @pytest.fixture(autouse=True, scope="module")
 def _dropout() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "build_model", _with_dropout)
+        patch.setattr(Network, "build", _with_dropout)
         yield
 
 

@@ -1,0 +1,104 @@
+"""Methods, networks and datasets of the user's own: `path/to/file.py:name`, loaded with what lies beside the file."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError, unknown
+
+SHORT = 8  # characters of a digest that are shown
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where something is from that is not this suite's own, and its version: what an identity needs of it."""
+
+    name: str  # in that file or package, without the path to it
+    digest: str = ""  # sha256 of a file or folder
+    path: str = ""  # where it was read; no part of an identity
+    package: str = ""  # the distribution, and its version
+    content: bytes = b""  # of a file
+
+    @property
+    def identity(self) -> dict[str, str]:
+        return {"name": self.name, "digest": self.digest, "package": self.package}
+
+    @property
+    def label(self) -> str:
+        """Its name with its version: equal only for equal code."""
+        return " ".join(part for part in (self.name, self.digest[:SHORT], self.package) if part)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a record says of it."""
+        return {k: v for k, v in {**asdict(self), "label": self.label}.items() if v and k != "content"}
+
+
+def is_file(name: str) -> bool:
+    """Whether `name` says path/to/file.py:name, or tries to."""
+    return name.endswith(".py") or ".py:" in name
+
+
+def load(kind: str, name: str, what: str, fits: Callable[[object], bool]) -> tuple[Any, Source]:
+    """What the user's file defines under the name behind the colon, and where it is from.
+
+    `what` it has to be, a class or a function, is said in errors; `fits` tells which of the file's own are meant.
+
+    Raises UserError where the file cannot be read or imported, or has no such thing.
+    """
+    file, colon, own = name.rpartition(":")
+    if not colon or not own.isidentifier():
+        raise UserError(f"{kind} '{name}' must be path/to/file.py:{what}, with the name of the {what} after the colon")
+    path = Path(file)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        missing = not isinstance(error, PermissionError | IsADirectoryError)
+        reason = f"there is no file {path}" if missing else f"cannot read {path}: {error.strerror}"
+        raise UserError(f"{kind} '{name}': {reason}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    module = _module(path.resolve(), content, kind)
+    found = vars(module).get(own)
+    if found is None:
+        raise unknown(what, own, (n for n, v in vars(module).items() if fits(v) and _is_of(v, module)), f"in {path}")
+    return found, Source(own, digest, str(path), content=content)
+
+
+@cache
+def _module(path: Path, content: bytes, kind: str) -> types.ModuleType:
+    """The file as a module; modules that lie beside it can be imported while it is."""
+    module = types.ModuleType(f"{path.stem}_{hashlib.sha256(content).hexdigest()[:SHORT]}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # types in dataclasses are looked up there
+    for name in [n for n, m in sys.modules.items() if "." not in n and _lies_in(m, _FOLDERS - {path.parent})]:
+        del sys.modules[name]  # from beside another file: what this file calls so is another
+    _FOLDERS.add(path.parent)
+    sys.path.insert(0, str(path.parent))
+    try:
+        exec(compile(content, path, "exec"), vars(module))
+    except (Exception, SystemExit) as error:
+        del sys.modules[module.__name__]
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{kind} {path.name}: importing {path} failed: {said}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+_FOLDERS: set[Path] = set()  # of the user's files loaded so far
+
+
+def _lies_in(module: types.ModuleType, folders: set[Path]) -> bool:
+    file = getattr(module, "__file__", None)
+    return getattr(module, "__spec__", None) is not None and bool(file) and Path(file).parent in folders
+
+
+def _is_of(value: object, module: types.ModuleType) -> bool:
+    return getattr(value, "__module__", None) == module.__name__
