@@ -1,0 +1,158 @@
+"""What a run's identity is made of, and that it stays what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.config.options import read_arguments, run_config
+from benchmark.config.run import RunConfig
+from benchmark.config.settings import Recipe, Settings
+from benchmark.errors import UserError
+
+METHOD = (
+    "from dataclasses import dataclass\nfrom benchmark import ScoredPruner\n\n\n"
+    "@dataclass(frozen=True, kw_only=True)\nclass Mine(ScoredPruner):\n    '''Mine.'''\n\n"
+    "    strength: float = 2.0  # of nothing\n\n"
+    "    def score(self, net, batches):\n        return {name: w.abs() for name, w in net.weights.items()}\n"
+)
+
+
+def _run(text: str) -> RunConfig:
+    return run_config(read_arguments(text.split()))
+
+
+# None of these may change under one PROTOCOL: each names records that people have. To add an option give it a
+# default that does what was done before: no identity below moves. A default that has to change is a new PROTOCOL;
+# then, and only then, all of them are written anew.
+PINNED: dict[str, tuple[str, str]] = {
+    "--pruner dense": ("0723eb0a110d18fe", "235a9cd6efa14106"),
+    "--pruner snip": ("8bf60eaf63e6f159", "235a9cd6efa14106"),
+    "--pruner snip --pruner.sparsity 0.95 --pruner.distribution erk": ("8172e426c7d46baf", "235a9cd6efa14106"),
+    "--pruner random --seed 3": ("53ef908b694ed9d2", "0ca17dacff6c0183"),
+    "--pruner magnitude --pruner.rounds 1 --retrain.epochs 20": ("3369193ed98521f3", "235a9cd6efa14106"),
+    "--pruner lottery_ticket --pruner.rewind_step 500 --train.optimizer sgd": ("a47156a446f97ca0", "b56ed32cb381670e"),
+    "--pruner snip --model resnet_20 --model.shortcut b --dataset cifar10": ("6a84d7e0403498e6", "1e3298343791cef5"),
+    "--pruner snip --model timm/resnet18 --model.stem small --image_size 32": ("fdd60786c8ead934", "738de839e2a127eb"),
+    "--pruner snip --train.lr 0.01 --train.weight_decay 0": (
+        "04697c594fba18d8",
+        "09141072fef19740",
+    ),
+    "--pruner snip --protocol paper --train_limit 500": ("67d386a590404a98", "3f3ce54e3988685b"),
+    "--pruner magnitude --spare fc3.weight --stop_drop 0.05": (
+        "47213f844d7a4fd2",
+        "235a9cd6efa14106",
+    ),
+    "--pruner dense --pruner.rounds 10 --amp bf16 --deterministic": (
+        "202c43d9ce1e279c",
+        "6f13b906b4e54a72",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", PINNED)
+def test_none_of_these_identities_may_change(text: str) -> None:
+    run = _run(text)
+    assert (run.id, run.dense_id) == PINNED[text]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("", "--train.lr 1e-3"),  # the default of adam
+        ("--train.optimizer sgd", "--train.optimizer sgd --train.lr 0.1 --retrain.lr 0.10"),
+        ("--train.lr 0.01", "--train.lr 1e-2 --retrain.lr 0.01"),
+        ("", "--pruner.sparsity 9e-1 --pruner.distribution global"),
+        ("", "--train.decay_at=[0.5]"),
+        ("", "--train.decay_at=(0.5,)"),
+        ("--train.weight_decay 0", "--train.weight_decay -0.0"),
+        ("--seed 1", "--seed 1.0"),
+        ("--model resnet_20", "--model resnet_20 --model.shortcut a"),
+        ("", "--stop_drop None --train_limit None"),
+    ],
+)
+def test_one_run_written_in_two_ways_has_one_identity(one: str, other: str) -> None:
+    runs = [_run(f"--pruner snip {text}") for text in (one, other)]
+    assert runs[0].id == runs[1].id
+    assert runs[0].dense_id == runs[1].dense_id
+
+
+def test_options_of_another_default_learning_rate_are_other_runs() -> None:
+    assert _run("--pruner snip --train.lr 0.1").id != _run("--pruner snip --train.lr 0.1 --train.optimizer sgd").id
+    assert _run("--pruner snip --retrain.lr 0.1").dense_id == _run("--pruner snip").dense_id
+
+
+def test_each_option_says_what_it_belongs_to() -> None:
+    belongs = _run("--pruner magnitude --model resnet_20").belongs
+    assert {k for k, to in belongs.items() if to == "place"} >= {"data_dir", "results", "device", "wandb", "project"}
+    assert {belongs[k] for k in ("seed", "train.lr", "model.shortcut", "protocol")} == {"dense"}
+    assert {belongs[k] for k in ("pruner", "pruner.rounds", "retrain.epochs", "spare", "stop_drop")} == {"run"}
+
+
+def test_two_versions_of_one_file_are_two_runs_and_say_so(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    runs = []
+    for text in (METHOD, METHOD.replace("w.abs()", "-w.abs()")):
+        file.write_text(text)
+        runs.append(_run(f"--pruner {file}:Mine"))
+    labels = [run.head["method"]["label"] for run in runs]
+    assert len({run.id for run in runs}) == len({run.name for run in runs}) == len(set(labels)) == 2
+    assert all(label == f"Mine {run.sources['pruner'].digest[:8]}" for label, run in zip(labels, runs, strict=True))
+    assert runs[0].files["method.py"].decode() == METHOD
+    assert runs[0].dense_id == runs[1].dense_id
+
+
+def test_a_file_that_moves_stays_the_same_method(tmp_path: Path) -> None:
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text(METHOD)
+    assert _run(f"--pruner {tmp_path}/a.py:Mine").id == _run(f"--pruner {tmp_path}/b.py:Mine").id
+
+
+def test_a_run_is_done_again_by_its_configuration_with_the_copy_of_its_method(tmp_path: Path) -> None:
+    import json
+
+    file = tmp_path / "mine.py"
+    file.write_text(METHOD)
+    run = _run(f"--pruner {file}:Mine --pruner.strength 3 --seed 2")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(run.head))
+    for name, content in run.files.items():
+        (folder / name).write_bytes(content)
+    file.write_text(METHOD + "# changed\n")
+    again = _run(f"--recipe {folder}/config.json")
+    assert (again.id, again.name) == (run.id, run.name)
+    assert _run(f"--recipe {folder}/config.json --seed 5").settings.seed == 5
+
+
+def test_names_tell_options_apart_are_short_and_safe_on_any_file_system(tmp_path: Path) -> None:
+    assert _run("--pruner snip --pruner.sparsity 0.95").name.startswith("digits-lenet_300_100-adam-snip-0.95-s0-")
+    assert "-magnitude-0.98-rounds=3-s1-" in _run("--pruner magnitude(rounds=3,sparsity=0.98) --seed 1").name
+    text = METHOD.replace("strength: float", "a: str = ''\n    b: str = ''\n    strength: float")
+    (tmp_path / "mine.py").write_text(text)
+    odd = "x/../*? \u00e9" * 40
+    run = run_config({"pruner": f"{tmp_path}/mine.py:Mine", "pruner.a": odd, "pruner.b": odd, "seed": 10**30})
+    assert len(run.name) < 120
+    assert set(run.name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._=+-")
+    assert run.name[-8:] == run.id[:8]
+    names = {run_config({"pruner": "snip", "model": m}).name for m in ("timm/resnet18", "torchvision/resnet18")}
+    assert len(names) == 2
+
+
+def test_wrong_values_are_refused_in_code_too() -> None:
+    from baselines.snip import SNIP
+
+    for make, said in (
+        (lambda: SNIP(distribution="layerwise"), "pruner.distribution must be global, uniform, "),  # pyright: ignore
+        (lambda: SNIP(sparsity="0.9"), "pruner.sparsity must be a number"),  # pyright: ignore
+        (lambda: SNIP(sparsity=float("nan")), "got nan"),
+        (lambda: Settings(protocol="papr"), "did you mean 'paper'"),  # pyright: ignore
+        (lambda: Settings(seed=True), "seed must be a whole number"),
+        (lambda: Recipe(epochs=2.5), "train.epochs must be a whole number"),  # pyright: ignore
+        (lambda: Recipe(lr=float("inf")), "got inf"),
+    ):
+        with pytest.raises(UserError, match=said) as caught:
+            make()
+        assert "\n" not in str(caught.value)
+    assert isinstance(SNIP(sparsity=0).sparsity, float)
