@@ -86,7 +86,7 @@ def _module(path: Path, content: bytes, kind: str) -> types.ModuleType:
     except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"{kind} {path.name}: importing {path} failed: {said}") from error
+        raise UserError(f"{kind}: importing {path.name} failed: {said}") from error
     finally:
         sys.path.remove(str(path.parent))
     return module

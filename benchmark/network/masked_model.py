@@ -32,6 +32,8 @@ class MaskedModel:
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise UserError(f"spare: no weight is called '{pattern}'; weights: {', '.join(names)}")
         self.own: dict[str, Tensor] = {}
+        if self.spare and not self.weights:
+            raise UserError(f"spare: {' '.join(self.spare)} leaves no weight to prune; name those to keep whole")
         self.masks: Masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in self.weights.items()}
 
     @property

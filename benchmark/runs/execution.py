@@ -128,10 +128,15 @@ def pick_device(name: str) -> Any:
     if name == "auto":
         name = "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
     kind = name.partition(":")[0]
-    if not there.get(kind):
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": 1}
+    try:
+        device = torch.device(name)
+    except RuntimeError:  # not the name of a device
+        device = None
+    if device is None or not there.get(kind) or (device.index or 0) >= counts[kind]:
         known = ", ".join(k for k, is_there in there.items() if is_there)
         raise UserError(f"device '{name}' is not to be had here; there is: auto, {known}")
-    return torch.device(name)
+    return device
 
 
 def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: Any) -> None:

@@ -172,6 +172,7 @@ def _said(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where = [str(part) for part in first["loc"]]
     keys, found = ".".join(k for k in where if not k.startswith(("function-", "list[", "dict["))), shown(first["input"])
+    keys = shown(keys)
     if where[:1] == ["method"]:
         return f"method must be grid or random, got {found}; bayes needs the W&B service: wandb sweep"
     if first["type"] == "model_type":

@@ -146,6 +146,14 @@ def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
         ("run --pruner snip --pruner.sparsity 90", "sparsity must be in [0, 1), got 90; write 0.9 for 90 %"),
         ("run --pruner snip --train.epoch 3", "unknown option 'train.epoch'"),
         ("run --pruner snip --spare nothing", "nothing"),
+        ("run --pruner snip --spare *", "spare: * leaves no weight to prune"),
+        ("run --pruner snip --device cpu:x", "device 'cpu:x' is not to be had here"),
+        ("run --pruner snip --pruner.sparsity None", "pruner.sparsity must be a number, got None"),
+        ("run --pruner abstract.py:Base", "Base must define"),
+        ("run --pruner leaves.py:Mine", "importing leaves.py failed: SystemExit: 0"),
+        ("run --seed={}", "seed must be a whole number, at least 0, got {}"),
+        ("run --recipe file", "unknown recipe 'file'"),
+        ("run --recipe file.json", "is not the configuration of a run"),
         ("run --pruner snip --model timm/resnet1", "timm has no classifier 'resnet1'; near it: resnet18"),
         ("run --pruner snip --model timm/vgg11", "timm/vgg11 cannot take images of 8x8"),
         ("run --pruner snip --image_size 32", "lenet_300_100 takes images of 28x28; leave out --image_size"),
@@ -168,6 +176,8 @@ def test_a_mistake_gets_one_line_status_2_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, message: str
 ) -> None:
     (tmp_path / "file").write_text("")
+    (tmp_path / "leaves.py").write_text("import sys\n\nsys.exit(0)\n")
+    (tmp_path / "abstract.py").write_text("from benchmark import Pruner\n\n\nclass Base(Pruner):\n    pass\n")
     raw = tmp_path / "made_up" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
@@ -231,3 +241,35 @@ def test_a_report_takes_one_source(capsys: pytest.CaptureFixture[str]) -> None:
         status, _, err = _status(capsys, "report", *words)
         assert status == 2
         assert "either a results folder or --wandb" in err
+
+
+def test_a_folder_may_be_called_like_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _status(capsys, "run", "--pruner", "snip", *QUICK[:-2], "--results=[1]")[0] == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["[1]"]
+
+
+def test_the_catalogue_does_not_load_torch() -> None:
+    code = (
+        "import sys\nfrom benchmark.cli import main\n"
+        "try: main(['list'])\nexcept SystemExit as end: assert not end.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    root = Path(__file__).parents[2]
+    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert "resnet_110" in found.stdout
+    assert "tiny_imagenet" in found.stdout
+
+
+def test_each_command_explains_each_of_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmark.cli.commands import COMMANDS
+
+    for name, command in COMMANDS.items():
+        status, out, _ = _status(capsys, name, "--help")
+        assert status == 0
+        assert command.summary in out
+        for option in command.options.values():
+            assert f"--{option.name} " in out
+            assert option.about or option.name == "format"
+    _, out, _ = _status(capsys, "run", "--pruner", "nnrelief", "--model", "resnet_20", "--help")
+    for told in ("--pruner.alpha_conv", "share of a filter's signal that is kept", "--model.shortcut", "(default: a)"):
+        assert told in out

@@ -35,19 +35,10 @@ PINNED: dict[str, tuple[str, str]] = {
     "--pruner lottery_ticket --pruner.rewind_step 500 --train.optimizer sgd": ("a47156a446f97ca0", "b56ed32cb381670e"),
     "--pruner snip --model resnet_20 --model.shortcut b --dataset cifar10": ("6a84d7e0403498e6", "1e3298343791cef5"),
     "--pruner snip --model timm/resnet18 --model.stem small --image_size 32": ("fdd60786c8ead934", "738de839e2a127eb"),
-    "--pruner snip --train.lr 0.01 --train.weight_decay 0": (
-        "04697c594fba18d8",
-        "09141072fef19740",
-    ),
+    "--pruner snip --train.lr 0.01 --train.weight_decay 0": ("347b27ace36f97e2", "c7213c5d5713068a"),
     "--pruner snip --protocol paper --train_limit 500": ("67d386a590404a98", "3f3ce54e3988685b"),
-    "--pruner magnitude --spare fc3.weight --stop_drop 0.05": (
-        "47213f844d7a4fd2",
-        "235a9cd6efa14106",
-    ),
-    "--pruner dense --pruner.rounds 10 --amp bf16 --deterministic": (
-        "202c43d9ce1e279c",
-        "6f13b906b4e54a72",
-    ),
+    "--pruner magnitude --spare fc3.weight --stop_drop 0.05": ("ebecd6b876ca0862", "235a9cd6efa14106"),
+    "--pruner dense --pruner.rounds 10 --amp bf16 --deterministic": ("ba69af9d3093f927", "fbb3856849cd1bda"),
 }
 
 
