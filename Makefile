@@ -1,10 +1,10 @@
-# make demo | test | lint | bench; everything runs in the environment VENV, made on first use.
+# make demo | test (what is not slow) | test-all | lint | bench; everything runs in the environment VENV, made on first use.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test test-all lint bench clean
 
 install: $(INSTALLED)
 
@@ -21,6 +21,9 @@ demo: install
 	$(BIN)/prunebench report results/digits
 
 test: install
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-all: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: install

@@ -47,12 +47,12 @@ def by_setting(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
 
 def labels(runs: Sequence[RunRecord]) -> list[Label]:
     """The label of each run's method in its setting: its name, with the options in which runs of that name differ."""
-    short = {method: method.rsplit(":", 1)[-1] for method in {run.config["pruner"] for run in runs}}
+    short = {method: method.rsplit(":", 1)[-1] for method in {run.method for run in runs}}
     shared = {name for name, count in Counter(short.values()).items() if count > 1}
     short = {method: method if name in shared else name for method, name in short.items()}
     by_method: defaultdict[str, list[int]] = defaultdict(list)
     for number, run in enumerate(runs):
-        by_method[run.config["pruner"]].append(number)
+        by_method[run.method].append(number)
     found: dict[int, Label] = {}
     for method, numbers in by_method.items():
         options = [{k: v for k, v in runs[n].config.items() if k not in NOT_METHOD} for n in numbers]

@@ -45,6 +45,11 @@ class RunRecord:
         return self.head.config
 
     @property
+    def method(self) -> str:
+        """The method's name, with the version of its file where it is the user's own."""
+        return self.head.method.label or self.config["pruner"]
+
+    @property
     def seed(self) -> int:
         return self.config["seed"]
 

@@ -104,12 +104,19 @@ class Epoch(_Part):
     val_top1: Share
 
 
+class Method(_Part):
+    """The method as the run calls it."""
+
+    label: Text = ""  # its name, with the version of a file or package that is not this suite's
+
+
 class Head(_Part):
     """config.json: what was run."""
 
     id: Text = ""
     protocol: Text = "?"  # "paper" picks on the test set
     protocol_number: Number | None = None
+    method: Method = Method()
     config: Annotated[dict[str, Any], BeforeValidator(_options)]
 
     @model_validator(mode="after")

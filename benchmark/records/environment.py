@@ -40,7 +40,9 @@ def environment(device: Any) -> Row:
 
 def _commit() -> str | None:
     """The commit of this code, with a + where files differ from it; None outside a checkout."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[2]
+    if not (here / ".git").exists():  # installed: the commit found from there would be another project's
+        return None
     try:
         found = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],

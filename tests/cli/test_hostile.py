@@ -95,11 +95,11 @@ def _file(content: str) -> None:
         try:
             assert all(run.id for run in sweep_runs(file, {}))
         except UserError as error:
-            _is_one_line(error)
-            assert str(file) in str(error)
+            _is_one_line(error, str(file))
 
 
-def _is_one_line(error: UserError) -> None:
+def _is_one_line(error: UserError, place: str = "") -> None:
+    assert place in str(error)
     assert "\n" not in str(error)
     assert len(str(error)) < 2000
 

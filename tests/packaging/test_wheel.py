@@ -44,9 +44,7 @@ def _prunebench(installed: Path, *words: str, **more: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_an_installed_wheel_lists_runs_sweeps_and_reports_from_an_empty_folder(
-    installed: Path, tmp_path: Path
-) -> None:
+def test_an_installed_wheel_lists_runs_sweeps_and_reports_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     where = [installed / "python", "-c", "import benchmark; print(benchmark.__file__)"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     place = subprocess.run(where, env=env, capture_output=True, text=True, check=True).stdout
@@ -68,7 +66,9 @@ def test_where_there_is_no_commit_the_version_is_known(installed: Path, tmp_path
     import json
     from importlib.metadata import version
 
-    subprocess.run(["git", "init", "-q", "."], cwd=installed.parent.parent, check=True)  # of another project
+    author = ["-c", "user.name=a", "-c", "user.email=a@b.invalid"]
+    for words in (["init", "-q", "."], [*author, "commit", "-q", "--allow-empty", "-m", "of another project"]):
+        subprocess.run(["git", *words], cwd=installed.parent.parent, check=True)
     _prunebench(installed, "run", "--pruner", "random", "--results", "one", *QUICK)
     (environment,) = tmp_path.glob("one/runs/*/environment.json")
     about = json.loads(environment.read_text())
