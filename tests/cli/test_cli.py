@@ -162,7 +162,7 @@ def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
         ("run --pruner snip --dataset mnist --data_dir made_up", "differs from the published file"),
         ("sweep nothing.yaml", "cannot read nothing.yaml"),
         ("sweep cifra10", "unknown sweep 'cifra10', did you mean 'cifar10'?"),
-        ("sweep file --jobs 0", "jobs must be a whole number, at least 1 or None, got 0"),
+        ("sweep file --jobs 0", "jobs must be a whole number, at least 1 or auto or None, got 0"),
         ("sweep file --jobs 2 --ray local", "--jobs is for this machine alone"),
         ("sweep file --gpus_per_run 1", "--cpus_per_run and --gpus_per_run are for --ray"),
         ("report nothing", "cannot read records in nothing/runs"),

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from benchmark.config.options import run_config
-from benchmark.config.settings import RunConfig
+from benchmark.config.run import RunConfig
 from benchmark.errors import UserError
 from benchmark.records.record import Record, open_record
 from benchmark.runs.execution import carry_out, outcome_of

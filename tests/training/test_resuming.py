@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from benchmark.config.options import run_config
-from benchmark.config.settings import RunConfig
+from benchmark.config.run import RunConfig
 from benchmark.data.dataset import Dataset, load_dataset
 from benchmark.errors import Interrupted
 from benchmark.models.registry import Network
@@ -22,6 +22,7 @@ from benchmark.pruning.plan import Train
 from benchmark.records.record import Record
 from benchmark.records.schema import Row
 from benchmark.runs.execution import carry_out, outcome_of
+from benchmark.training import trainer
 from benchmark.training.dense import DenseTrainings
 from benchmark.training.stopping import Stop
 from benchmark.training.trainer import Trainer
