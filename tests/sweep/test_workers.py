@@ -18,7 +18,7 @@ import pytest
 
 from benchmark.cli.commands import main
 from benchmark.config.options import run_config
-from benchmark.config.settings import RunConfig
+from benchmark.config.run import RunConfig
 from benchmark.errors import UserError
 from benchmark.records.record import open_record
 from benchmark.runs.execution import Outcome, outcome_of

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmark.config.options import run_config
-from benchmark.config.settings import RunConfig
+from benchmark.config.run import RunConfig
 from benchmark.data.dataset import load_dataset
 from benchmark.errors import Interrupted, UserError
 from benchmark.records.record import Record
