@@ -13,10 +13,9 @@ from benchmark.config import RunConfig
 from benchmark.errors import UserError
 from benchmark.records import Record
 from benchmark.runs import Outcome, outcome_of
-from benchmark.sweep.costs import cost_of, starts_dense, training_examples
+from benchmark.sweep.costs import cost_of, starts_dense
 from benchmark.sweep.workers import FAILED, Alone, Crew, Job, Processes
 
-SMALL = 3e9  # training FLOPs of a step below which a second thread gains nothing beside another process
 PAUSE = 0.5  # seconds until what others hold is looked at again
 
 CrewFor = Callable[[Sequence[RunConfig]], Crew]
@@ -89,15 +88,10 @@ def _carry(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[RunConfig, Outcome
 def _count(jobs: int | Literal["auto"], runs: Sequence[RunConfig]) -> int:
     """How many processes: as asked, or as fill the cores with the threads that the largest network asks for."""
     if jobs == "auto":
+        from benchmark.training import threads_for
+
         jobs = max(1, _cores() // max(threads_for(run, _cores()) for run in runs))
     return min(jobs, len(runs))
-
-
-def threads_for(config: RunConfig, cores: int) -> int:
-    """The threads that a run can use of `cores`: one where its steps are small, as a LeNet's."""
-    cost = cost_of(config)
-    step = cost.train_flops / (cost.epochs * training_examples(config)) * config.settings.train.batch_size
-    return 1 if step < SMALL else cores
 
 
 def _cores() -> int:

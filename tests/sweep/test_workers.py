@@ -24,8 +24,9 @@ from benchmark.records.record import open_record
 from benchmark.runs.execution import Outcome, outcome_of
 from benchmark.runs.progress import Progress
 from benchmark.sweep import workers
-from benchmark.sweep.scheduler import choose_crew, execute, threads_for
+from benchmark.sweep.scheduler import choose_crew, execute
 from benchmark.sweep.workers import Alone, Crew, Job, Processes, attempt, attempt_options
+from benchmark.training.threads import threads_for
 from tests.tracking.mirrored import wait_until
 
 QUICK = {"train.epochs": 1, "retrain.epochs": 1, "train_limit": 200, "wandb": "off", "device": "cpu"}
@@ -217,7 +218,7 @@ def test_jobs_fill_the_cores_with_the_threads_that_the_networks_ask_for(monkeypa
     monkeypatch.setattr("benchmark.sweep.scheduler._cores", lambda: 6)
     small = [_config(Path("results"), seed=seed) for seed in range(9)]
     large = run_config({"dataset": "cifar10", "model": "resnet_20", "pruner": "snip", "wandb": "off"})
-    assert [threads_for(run, 6) for run in (small[0], large)] == [1, 6]
+    assert [threads_for(run, 6) for run in (small[0], large)] == [1, 4]  # a thread for each 10^9 FLOPs of a step
     count = [choose_crew("auto", None, None, None)(runs).room for runs in (small, small[:2], [*small, large])]
     assert count == [6, 2, 1]
 
