@@ -34,7 +34,6 @@ class Recipe:
     decay_factor: float = 0.1  # see decay_at
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "train.epochs", self.epochs, "at least 1")
         _require(self.batch_size >= 1, "train.batch_size", self.batch_size, "at least 1")
         if self.lr is None:
             object.__setattr__(self, "lr", DEFAULT_LR[self.optimizer])
@@ -55,12 +54,12 @@ class Recipe:
 class Retraining:
     """What differs from the training recipe when a pruned network is retrained."""
 
-    epochs: int = 60  # passes over the training split in every round
+    epochs: int = 60  # passes over the training split in every round; 0: what is pruned is measured as it is
     lr: float | None = None  # peak learning rate; None: that of train
     decay_at: tuple[float, ...] = (0.5,)  # as train.decay_at, of the retraining's epochs
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "retrain.epochs", self.epochs, "at least 1")
+        _require(self.epochs >= 0, "retrain.epochs", self.epochs, "0 or more")
         _require(self.lr is None or self.lr > 0, "retrain.lr", self.lr, "above 0")
         _check_fractions("retrain.decay_at", self.decay_at)
 
@@ -96,6 +95,7 @@ class Settings:
     entity: str | None = None  # of W&B
 
     def __post_init__(self) -> None:
+        _require(self.train.epochs >= 1, "train.epochs", self.train.epochs, "at least 1")
         _require(self.seed >= 0, "seed", self.seed, "0 or more")
         _require(self.score_examples >= 1, "score_examples", self.score_examples, "at least 1")
         _require(self.train_limit is None or self.train_limit >= 1, "train_limit", self.train_limit, "at least 1")
@@ -132,9 +132,10 @@ class RunConfig:
 
     def plan(self, steps: int) -> list[Phase]:
         """The method's plan for a dense training of `steps`; raises MethodError for one that cannot be carried out."""
-        from benchmark.pruning import checked_plan
+        from benchmark.pruning import checked_plan, without_retraining
 
-        return checked_plan(self.pruner, steps)
+        plan = checked_plan(self.pruner, steps)
+        return plan if self.settings.retrain.epochs else without_retraining(plan)
 
     @property
     def id(self) -> str:

@@ -32,6 +32,7 @@ from .plan import (
     train_prune_rewind as train_prune_rewind,
     train_softly as train_softly,
     train_sparsely as train_sparsely,
+    without_retraining as without_retraining,
 )
 from .pruner import (
     Pruned as Pruned,

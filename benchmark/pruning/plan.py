@@ -129,7 +129,7 @@ def _listed(sparsities: float | Sequence[float | None] | None) -> Sequence[float
 class Point:
     """Where the runner measures: after phase `index` of the plan.
 
-    `stage` is `trained` (after dense training or retraining) or `pruned` (before retraining).
+    `stage` is `pruned` before a round's training, `trained` at its end, also where it trains nothing.
     `round` counts prune-and-train rounds; 0 is the network before any pruning.
     """
 
@@ -151,12 +151,17 @@ def measured_points(plan: Sequence[Phase]) -> list[Point]:
             if trained or round_ == 0:
                 round_, trained = round_ + 1, False
             if not isinstance(following, Prune):
-                points.append(Point(i, round_, "pruned"))
+                points.append(Point(i, round_, "pruned" if following is not None else "trained"))
         elif not isinstance(phase, Rewind):
             trained = True
             if following is None or (isinstance(following, Prune) and following.opens_round):
                 points.append(Point(i, round_, "trained"))
     return points
+
+
+def without_retraining(plan: Sequence[Phase]) -> list[Phase]:
+    """The plan where a retraining has no epochs: what is pruned after a training is measured as it is."""
+    return [phase for phase in plan if phase != RETRAIN]
 
 
 def epochs_of(plan: Sequence[Phase], steps_per_epoch: int, train_epochs: int, retrain_epochs: int) -> float:

@@ -18,6 +18,7 @@ from benchmark.pruning.plan import (
     prune_at_init,
     train_prune_retrain,
     train_prune_rewind,
+    without_retraining,
 )
 
 
@@ -58,6 +59,12 @@ def test_every_round_is_measured_before_and_after_its_training() -> None:
 
 def test_prunings_with_nothing_between_them_are_one_round() -> None:
     assert measured_points(prune_at_init([0.5, 0.9], 10)) == [Point(1, 1, "pruned"), Point(2, 1, "trained")]
+
+
+def test_a_round_that_trains_nothing_is_measured_once_as_its_end() -> None:
+    plan = without_retraining(train_prune_retrain([0.5], 10))
+    assert plan == [Train(0, 10), Prune(0.5)]
+    assert measured_points(plan) == [Point(0, 0, "trained"), Point(1, 1, "trained")]
 
 
 def test_dynamic_sparse_training_is_measured_at_its_start_and_end() -> None:
