@@ -179,6 +179,13 @@ def test_a_group_off_by_more_than_half_a_unit_is_told_with_its_place() -> None:
     assert together == "6 of 8 weights of fc are kept, the target keeps 4"
 
 
+def test_a_target_of_many_millions_is_held_to_half_a_weight() -> None:
+    kept, size = 29_650_001, 40_000_000  # more than single precision counts to
+    mask = torch.arange(size) < kept
+    assert missed_target({"fc": mask.view(1000, -1)}, 1 - kept / size, "global", "weights") is None
+    assert missed_target({"fc": mask.view(1000, -1)}, 1 - (kept + 1) / size, "global", "weights") is not None
+
+
 def test_an_exchange_drops_the_lowest_kept_and_grows_the_highest_others() -> None:
     masks = {"a": torch.tensor([True, True, True, False, False])}
     drop, grow = {"a": torch.tensor([3.0, 1.0, 2.0, 9.0, 9.0])}, {"a": torch.tensor([9.0, 9.0, 9.0, 1.0, 2.0])}
