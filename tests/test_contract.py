@@ -7,6 +7,7 @@ import torch
 
 from benchmark.config.discovery import pruner_class, pruner_names
 from benchmark.data.dataset import load_dataset, pruning_batches
+from benchmark.errors import UserError
 from benchmark.models.registry import build_model
 from benchmark.network.masked_model import MaskedModel, digest
 from benchmark.pruning import Prune, SoftPruner, check_class, checked_plan, decide
@@ -21,7 +22,10 @@ def test_what_a_method_decides_is_repeatable_and_keeps_the_contract(name: str, m
     pruner = pruner_class(name)()
     net = MaskedModel(build_model(model, 10, 0, shape=(1, 28, 28)))
     if isinstance(pruner, SoftPruner):
-        net.own = own_tensors(pruner, net)
+        try:
+            net.own = own_tensors(pruner, net)
+        except UserError as error:
+            pytest.skip(str(error))
     batches = pruning_batches(DATA, 0, 0, 200)
     first = next((p for p in checked_plan(pruner, 100) if isinstance(p, Prune)), Prune(0.0))
     decided = []

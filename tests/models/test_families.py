@@ -15,13 +15,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.config.discovery import pruner_class, pruner_names
 from benchmark.metrics.counting import count
+from benchmark.errors import UserError
 from benchmark.metrics.flops import dense_flops, structural_flops
 from benchmark.models.registry import build_model
 from benchmark.network.layers import layers
 from benchmark.network.masked_model import MaskedModel
 from benchmark.network.removal import shrink
 from benchmark.network.tracing import without_fast_path
-from benchmark.pruning import Prune, decide
+from benchmark.pruning import Prune, SoftPruner, decide
+from benchmark.training.soft import own_tensors
 
 FAMILIES = {  # the side of the images
     "timm/resnet18": 32, "timm/mobilenetv3_small_100": 64, "timm/efficientnet_b0": 32, "timm/convnext_atto": 64,
@@ -91,8 +93,14 @@ def test_every_method_scores_and_prunes_it(name: str, side: int) -> None:
     batches = [(torch.randn(4, *shape), torch.randint(7, (4,)))]
     for method in pruner_names():
         pruner = pruner_class(method)()
-        first = next((phase for phase in pruner.plan(100) if isinstance(phase, Prune)), Prune(0.0))
-        decide(pruner, net, batches, first)
+        prunings = [phase for phase in pruner.plan(100) if isinstance(phase, Prune)]
+        try:
+            net.own = own_tensors(pruner, net) if isinstance(pruner, SoftPruner) else {}
+        except UserError as error:
+            assert "\n" not in str(error)
+            continue
+        decide(pruner, net, batches, prunings[-1 if net.own else 0] if prunings else Prune(0.0))
+    net.own = {}
     masks = pruner_class("nnrelief")().prune(net, batches, Prune(None)).masks
     kept, total = (
         sum(int(part.sum()) for part in each) for each in (masks.values(), map(torch.ones_like, masks.values()))
