@@ -17,7 +17,7 @@ PROTOCOL = 1  # the number of the rules in the README; a change of rules is a ne
 DEFAULT_LR = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}  # the NNrelief authors' README, and PyTorch's for AdamW
 
 # Where a run is carried out and how it is shown; all else is its identity.
-PLACE = ("data_dir", "results", "device", "wandb", "project", "entity")
+PLACE = ("weights", "data_dir", "results", "device", "wandb", "project", "entity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,10 @@ class Settings:
     stop_drop: float | None = None  # end an iterative run once validation top1 is more than this below dense
     score_examples: int = 1000  # training examples that a method may look at for each pruning
     spare: tuple[str, ...] = ()  # weights that no method may prune, as name patterns: 'fc3.weight'
+    weights: Path | None = (
+        None  # file of a trained network, safetensors or torch.save's, in place of the dense training
+    )
+    weights_digest: str | None = None  # sha256 of that file; filled in, and held where it is given
     shortcut: Literal["a", "b"] = "a"  # resnet_N: zero-padded (a) or projection (b) shortcuts
     stem: Literal["default", "small"] = "default"  # timm/ and torchvision/: small suits 32x32 images
     image_size: int | None = None  # resize images to this side; default: the dataset's own, or what the network needs
@@ -95,6 +99,8 @@ class Settings:
     entity: str | None = None  # of W&B
 
     def __post_init__(self) -> None:
+        if self.weights is not None:
+            self._hold_weights(self.weights)
         _require(self.train.epochs >= 1, "train.epochs", self.train.epochs, "at least 1")
         _require(self.seed >= 0, "seed", self.seed, "0 or more")
         _require(self.score_examples >= 1, "score_examples", self.score_examples, "at least 1")
@@ -102,6 +108,14 @@ class Settings:
         _require(self.image_size is None or self.image_size >= 1, "image_size", self.image_size, "at least 1")
         in_range = self.stop_drop is None or 0 < self.stop_drop < 1
         _require(in_range, "stop_drop", self.stop_drop, "in (0, 1): 0.02 is two points of top1")
+
+    def _hold_weights(self, file: Path) -> None:
+        from benchmark.models import weights_digest
+
+        found = weights_digest(file)
+        if self.weights_digest not in (None, found):
+            raise UserError(f"weights: {file} is not the file of before, its digest differs; leave weights_digest out")
+        object.__setattr__(self, "weights_digest", found)
 
 
 @dataclass(frozen=True)

@@ -1,2 +1,3 @@
 from .registry import NAMES as NAMES, build_model as build_model, input_shape as input_shape
 from .resnet import OptionA as OptionA
+from .weights import read_weights as read_weights, weights_digest as weights_digest

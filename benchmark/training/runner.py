@@ -18,9 +18,9 @@ from torch import Tensor
 
 from benchmark.config import RunConfig
 from benchmark.data import Dataset, pruning_batches, steps_per_epoch, train_batches
-from benchmark.errors import Diverged
+from benchmark.errors import Diverged, UserError
 from benchmark.metrics import dense_flops, evaluate_split, masked_flops, measure, prefixed, sparsity
-from benchmark.models import build_model
+from benchmark.models import build_model, read_weights
 from benchmark.network import MaskedModel, check_weights
 from benchmark.pruning import Phase, Point, Prune, Rewind, SoftPruner, Train, decide, measured_points
 from benchmark.records import Record, Row
@@ -60,6 +60,7 @@ class Runner:
         steps = self.settings.train.epochs * self.steps_per_epoch
         self.plan = config.plan(steps) if plan is None else plan
         self.shared = plan is None and self.plan[:1] == [Train(0, steps)]
+        self.given = self._given_weights() if plan is None else None
         self.points = {point.index: point for point in measured_points(self.plan)} if plan is None else {}
         self.on_epoch, self.on_point, self.on_dense_epoch = on_epoch, on_point, on_dense_epoch
         self.net = MaskedModel(self._initial_module(), self.settings.spare)
@@ -192,7 +193,21 @@ class Runner:
         self.net.apply()
         self.optimizer, self.state.trained = None, []
 
+    def _given_weights(self) -> dict[str, Tensor] | None:
+        """The weights of a file that stand for the dense training, if there is one; read before anything is trained."""
+        if self.settings.weights is None:
+            return None
+        if not self.shared or any(isinstance(phase, Rewind) for phase in self.plan):
+            raise UserError(
+                f"weights stand for the dense training: {self.settings.pruner} prunes before it, within it, or goes "
+                "back into it; leave --weights out, or choose a method that prunes a trained network"
+            )
+        return read_weights(self.settings.weights, self._initial_module())
+
     def _take_dense(self) -> None:
+        if self.given is not None:
+            self.net.module.load_state_dict(self.given)
+            return
         dense = dense_training(self.config, self.data, rewind_steps(self.config, self.data), self.on_dense_epoch)
         self.net.module.load_state_dict(dense["module"])
         self.state.epochs += dense["state"]["epochs"]

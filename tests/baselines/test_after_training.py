@@ -171,7 +171,8 @@ AFTER_TRAINING: list[type[Any]] = [Magnitude, LAMP, Taylor, Wanda, L1Filters]
 @pytest.mark.parametrize("cls", AFTER_TRAINING)
 def test_they_train_then_prune_and_retrain_in_rounds(cls: type[Any]) -> None:
     assert cls(sparsity=0.75, rounds=1).plan(100) == [Train(0, 100), Prune(0.75), RETRAIN]
-    twice = [Train(0, 100), Prune(pytest.approx(0.5)), RETRAIN, Prune(0.75), RETRAIN]
+    half: Any = pytest.approx(0.5)
+    twice = [Train(0, 100), Prune(half), RETRAIN, Prune(0.75), RETRAIN]
     assert cls(sparsity=0.75, rounds=2).plan(100) == twice
     with pytest.raises(UserError, match="rounds must be at least 1"):
         cls(rounds=0)

@@ -96,9 +96,8 @@ def test_every_method_scores_and_prunes_it(name: str, side: int) -> None:
         prunings = [phase for phase in pruner.plan(100) if isinstance(phase, Prune)]
         try:
             net.own = own_tensors(pruner, net) if isinstance(pruner, SoftPruner) else {}
-        except UserError as error:
-            assert "\n" not in str(error)
-            continue
+        except UserError:
+            continue  # it refuses the network, before training
         decide(pruner, net, batches, prunings[-1 if net.own else 0] if prunings else Prune(0.0))
     net.own = {}
     masks = pruner_class("nnrelief")().prune(net, batches, Prune(None)).masks
