@@ -32,7 +32,7 @@ class NetworkSlimming(SoftPruner, ScoredPruner):
     While it trains, the scales of all batch norms are the method's own tensors. With a filter go its bias, its
     batch norm and the connections that read it, so the network that is left is a smaller dense one.
 
-    When: while training, then after it.
+    When: after training.
     Looks at: batch-norm scales.
     Cost: a training of its own; the scores cost nothing.
     Score: |gamma| of the batch norm that reads the filter.

@@ -11,6 +11,9 @@ from benchmark import Batches, MaskedModel, ScoredPruner, Scores, loss_gradients
 class SNIP(ScoredPruner):
     """Keep the weights whose removal would change the loss most, before any training.
 
+    When: at initialisation.
+    Looks at: weights and gradients.
+    Cost: 1 forward and 1 backward pass, 3 forward passes in all.
     Score: |w * dL/dw| at initialisation, L the mean loss over `batches`.
     Source: Lee, Ajanthan and Torr, ICLR 2019, arXiv:1810.02340, section 4.
     Differs: the gradient is averaged over `batches`; the paper takes one batch.

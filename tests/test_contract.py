@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from benchmark.config.discovery import pruner_class, pruner_names
+from benchmark.config.facts import FACTS, method_facts
 from benchmark.data.dataset import load_dataset, pruning_batches
 from benchmark.errors import UserError
 from benchmark.models.registry import build_model
 from benchmark.network.masked_model import MaskedModel, digest
-from benchmark.pruning import Prune, SoftPruner, check_class, checked_plan, decide
+from benchmark.pruning import Prune, SoftPruner, check_class, checked_plan, decide, family
 from benchmark.training.soft import own_tensors
 
 DATA = load_dataset("digits", size=(1, 28, 28))
@@ -43,3 +44,11 @@ def test_every_method_says_what_it_keeps_and_where_it_is_from(name: str) -> None
     doc = cls.__doc__ or ""
     assert doc.splitlines()[0].endswith((".", ":"))
     assert name == "dense" or "Source:" in doc
+
+
+@pytest.mark.parametrize("name", pruner_names())
+def test_every_method_says_when_it_prunes_what_it_looks_at_and_what_that_costs(name: str) -> None:
+    cls = pruner_class(name)
+    facts = method_facts(cls.__doc__ or "")
+    assert facts.keys() == set(FACTS)
+    assert facts["When"] == family(checked_plan(cls(), 10_000), 10_000)

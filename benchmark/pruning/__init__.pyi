@@ -24,6 +24,7 @@ from .plan import (
     Train as Train,
     check_rounds as check_rounds,
     epochs_of as epochs_of,
+    family as family,
     geometric_sparsities as geometric_sparsities,
     measured_points as measured_points,
     prune_at_init as prune_at_init,

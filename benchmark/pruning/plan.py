@@ -159,6 +159,26 @@ def measured_points(plan: Sequence[Phase]) -> list[Point]:
     return points
 
 
+Family = Literal["never", "at initialisation", "while training", "after training", "rewinding"]
+
+
+def family(plan: Sequence[Phase], steps: int) -> Family:
+    """When a plan for a dense training of `steps` prunes."""
+    real = [i for i, phase in enumerate(plan) if isinstance(phase, Prune) and phase.sparsity != 0]
+    if not real:
+        return "never"
+    before = [phase for phase in plan[: real[0]] if isinstance(phase, Train)]
+    after = [phase for phase in plan[real[0] :] if isinstance(phase, Train) and phase.schedule == "train"]
+    trained = bool(before) and before[-1].stop == steps
+    if any(isinstance(phase, Rewind) for phase in plan) or (trained and any(t.start < steps for t in after)):
+        return "rewinding"
+    if any(isinstance(phase, Prune) and not phase.opens_round for phase in plan):
+        return "while training"
+    if not before:
+        return "at initialisation"
+    return "after training" if trained else "while training"
+
+
 def without_retraining(plan: Sequence[Phase]) -> list[Phase]:
     """The plan where a retraining has no epochs: what is pruned after a training is measured as it is."""
     return [phase for phase in plan if phase != RETRAIN]
