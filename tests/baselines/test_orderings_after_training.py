@@ -1,4 +1,4 @@
-"""Orderings that the papers report, where they hold at small scale: a trained LeNet on digits, pruned, not retrained."""
+"""Orderings that the papers report, at small scale: a trained LeNet on digits, pruned and not retrained."""
 
 from __future__ import annotations
 

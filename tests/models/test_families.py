@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.config.discovery import pruner_class, pruner_names
-from benchmark.metrics.counting import count
 from benchmark.errors import UserError
+from benchmark.metrics.counting import count
 from benchmark.metrics.flops import dense_flops, structural_flops
 from benchmark.models.registry import build_model
 from benchmark.network.layers import layers
