@@ -22,6 +22,9 @@ class Control(Pruner):
     change places, which is to draw them anew from what they were drawn from. `same` changes neither.
     Source: Frankle, Dziugaite, Roy and Carbin, ICLR 2021, arXiv:2009.08576, section 5; Su et al., NeurIPS 2020,
         arXiv:2009.11094, section 3.
+    When: at initialisation.
+    Looks at: another run's masks.
+    Cost: nothing.
     """
 
     of: Path | None = None  # folder of a finished run on the same network: RESULTS/runs/NAME; its last masks are taken

@@ -14,6 +14,10 @@ class Dense(Pruner):
 
     Every round retrains the whole network with the retraining recipe, so that round r has cost what
     r rounds of pruning and retraining cost an iterative method.
+
+    When: never.
+    Looks at: nothing.
+    Cost: nothing.
     """
 
     rounds: int = 0  # retrainings after the dense training

@@ -15,6 +15,9 @@ class EarlyMagnitude(ScoredPruner):
     Score: |w|.
     Source: Frankle, Dziugaite, Roy and Carbin, ICLR 2021, arXiv:2009.08576: magnitude at initialisation (section 3),
         and pruning after the first steps (section 6).
+    When: at initialisation.
+    Looks at: weights.
+    Cost: nothing but a sort.
     """
 
     step: int = 0  # optimiser step, below those of the training, after which the weights are pruned; 0: before any

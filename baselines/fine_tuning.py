@@ -24,6 +24,9 @@ class FineTuning(ScoredPruner):
     Source: Renda, Frankle and Carbin, ICLR 2020, arXiv:2003.02389, section 2, their account of Han et al., NIPS 2015,
         arXiv:1506.02626: globally, 20 % a round. `lr_rewinding` has the same options and differs in the rate alone;
         `magnitude` retrains with the retraining recipe.
+    When: after training.
+    Looks at: weights.
+    Cost: nothing but a sort.
     """
 
     sparsity: float = 0.965  # target of the last round, in [0, 1)

@@ -17,6 +17,9 @@ class GradualMagnitude(ScoredPruner):
         the sparsity is s (1 - (1 - t)^3), t the share of the way.
     Differs: one threshold for all layers, where theirs are all pruned at one rate (`--pruner.distribution uniform`).
         They choose start and stop for each network.
+    When: while training.
+    Looks at: weights.
+    Cost: nothing but sorts.
     """
 
     every: int = 100  # at least 1: optimiser steps between two prunings; the paper's are 100 to 1000

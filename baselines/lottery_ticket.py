@@ -20,6 +20,9 @@ from benchmark import (
 class LotteryTicket(ScoredPruner):
     """Keep the largest weights after training, put them back to their early values, train again.
 
+    When: rewinding.
+    Looks at: weights.
+    Cost: nothing but a sort.
     Score: |w|.
     Source: Frankle and Carbin, ICLR 2019, arXiv:1803.03635 (20 % a round, rewound to initialisation);
         Frankle et al., ICML 2020, arXiv:1912.05671 (rewound to an early step).

@@ -23,6 +23,9 @@ class LRRewinding(ScoredPruner):
     Score: |w|.
     Source: Renda, Frankle and Carbin, ICLR 2020, arXiv:2003.02389, sections 2 and 6, algorithm 1: globally, 20 % a
         round, the learning rates of the last steps of training repeated, of the whole training in their algorithm.
+    When: rewinding.
+    Looks at: weights.
+    Cost: nothing but a sort.
     """
 
     sparsity: float = 0.965  # target of the last round, in [0, 1)

@@ -20,6 +20,9 @@ from benchmark import (
 class Magnitude(ScoredPruner):
     """Keep the largest weights of a trained network, retrain, and repeat.
 
+    When: after training.
+    Looks at: weights.
+    Cost: nothing but a sort.
     Score: |w|.
     Source: Han et al., "Learning both weights and connections", NIPS 2015, arXiv:1506.02626,
         section 3; iterative with equal shares per round as in section 3.4 and Renda et al., ICLR

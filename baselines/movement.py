@@ -20,6 +20,9 @@ class Movement(SoftPruner, ScoredPruner):
         of the way from the end of a warm-up to the beginning of a cool-down (10 % and 20 % in their code for SQuAD).
     Differs: scores compete globally, where the paper's do in each matrix (`--pruner.distribution uniform`), are trained
         by the network's optimiser at its learning rate, and from initial instead of pretrained weights.
+    When: while training.
+    Looks at: scores trained with the weights.
+    Cost: trains as the dense network does, and sorts.
     """
 
     warmup: float = 0.1  # share of the training before anything is left out; the authors' code

@@ -13,6 +13,9 @@ from benchmark import Batches, MaskedModel, ScoredPruner, Scores
 class Random(ScoredPruner):
     """Keep weights drawn at random, before any training: the floor that a method has to beat.
 
+    When: at initialisation.
+    Looks at: nothing.
+    Cost: nothing.
     Score: uniform noise.
     Source: Liu et al., "The unreasonable effectiveness of random pruning", ICLR 2022,
         arXiv:2202.02643; `--pruner.distribution erk` gives their layer densities.

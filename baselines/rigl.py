@@ -18,6 +18,9 @@ class RigL(SparseTraining):
         exchange every 100 steps of the share alpha / 2 (1 + cos(pi t / T)) until T, 75 % of the training.
     Differs: the gradient is that of `batches`, not of one training batch; what just gave way does not come back at
         once.
+    When: while training.
+    Looks at: weights and gradients.
+    Cost: 1 forward and 1 backward pass at each exchange.
     """
 
     every: int = 100  # at least 1: optimiser steps between two exchanges; the paper's delta T

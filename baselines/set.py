@@ -20,6 +20,9 @@ class SET(SparseTraining):
         densities and an exchange every 100 steps, as in Evci et al., ICML 2020, arXiv:1911.11134.
     Differs: one threshold for both signs; the paper exchanges after each epoch (`--pruner.every`); what just
         gave way does not come back at once.
+    When: while training.
+    Looks at: weights.
+    Cost: nothing but sorts.
     """
 
     every: int = 100  # at least 1: optimiser steps between two exchanges; Evci et al. 2020

@@ -21,6 +21,9 @@ from benchmark import (
 class SNIP(ScoredPruner):
     """Keep the weights whose removal would change the loss most, before any training.
 
+    When: at initialisation.
+    Looks at: weights and gradients.
+    Cost: 1 forward and 1 backward pass, 3 forward passes in all.
     Score: |w * dL/dw| at initialisation, L the mean loss over `batches`.
     Source: Lee, Ajanthan and Torr, ICLR 2019, arXiv:1810.02340, section 4; in several rounds that score the pruned
         network again: iterative SNIP, de Jorge et al., ICLR 2021, arXiv:2006.09081, section 4 (exponential schedule).

@@ -21,6 +21,9 @@ class SoftThreshold(SoftPruner):
     Differs: the paper's s starts at values such as -3200 and decays as the weights do, which goes with 100 epochs of
         SGD at its rates. Here s has a decay of its own and is `rate` times what is trained, so that Adam, whose
         steps are as large as the learning rate, moves it in time.
+    When: while training.
+    Looks at: weights and thresholds trained with them.
+    Cost: trains as the dense network does.
     """
 
     decay: float = 0.1  # 0 or more: weight decay of s, the knob of the sparsity reached; ours, for the default recipe

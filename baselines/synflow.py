@@ -29,6 +29,9 @@ class SynFlow(ScoredPruner):
     Source: Tanaka, Kunin, Yamins and Ganguli, NeurIPS 2020, arXiv:2006.05467, section 6 and algorithm 1: 100 rounds,
         densities falling exponentially. Batch norm in evaluation mode, as in the authors' code.
     Differs: nothing of the method; on MPS, which has no float64, it counts in float32.
+    When: at initialisation.
+    Looks at: weights, no data.
+    Cost: 100 rounds of 1 forward and 1 backward pass of one input.
     """
 
     rounds: int = 100  # at least 1; the paper's

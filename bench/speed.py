@@ -53,9 +53,9 @@ def _training(model: str, recipe: Recipe, data: Dataset, steps: int = STEPS) -> 
     """Images/s of the suite's training, masks on, against a bare loop on the same images, ready as floats."""
     net = MaskedModel(build_model(model, 10, 0, shape=data.shape))
     net.apply({name: torch.rand(mask.shape) > 0.9 for name, mask in net.masks.items()})
-    optimizer = make_optimizer(net.module, recipe)
+    optimizer = make_optimizer(net, recipe)
     bare_module = build_model(model, 10, 0, shape=data.shape)
-    bare_optimizer = make_optimizer(bare_module, recipe)
+    bare_optimizer = make_optimizer(MaskedModel(bare_module), recipe)
     images = data.train.images.float().div_(255)
     suite, bare = [], []
     for epoch in range(ROUNDS):

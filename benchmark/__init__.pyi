@@ -1,5 +1,12 @@
 from .data import Batches as Batches
-from .network import MaskedModel as MaskedModel, Masks as Masks, digest as digest, whole_units as whole_units
+from .network import (
+    MaskedModel as MaskedModel,
+    Masks as Masks,
+    batch_norms as batch_norms,
+    digest as digest,
+    removable_layers as removable_layers,
+    whole_units as whole_units,
+)
 from .pruning import (
     RETRAIN as RETRAIN,
     Distribution as Distribution,

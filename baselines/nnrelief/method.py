@@ -27,6 +27,9 @@ class NNrelief(Pruner):
     other's is removed. Convolutions are pruned first, by the signals of the network as it stands;
     linear layers then by the signals of the network with pruned convolutions.
 
+    When: after training.
+    Looks at: signals: weights times inputs, and what units emit.
+    Cost: 2 forward passes, of the signals by connection.
     Score: the share that a connection has in the sum of its unit's signals (`ConnectionSignals`).
     Source: Dekhovich, Tax, Sluiter and Bessa, "Neural network relief", Machine Learning 113, 2024,
         arXiv:2109.10795; `formula="released"` is that of the authors' program, github adekhovich/NNrelief.

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from benchmark.config import pruner_names, pruner_summary, recipe_names
+from collections import defaultdict
+
+from benchmark.config import method_facts, pruner_names, pruner_summary, recipe_names
 from benchmark.data import NAMES as DATASETS
+
+FAMILIES = ("never", "at initialisation", "after training", "rewinding", "while training")
 
 
 def print_catalogue(what: str | None) -> None:
@@ -24,11 +28,21 @@ def print_catalogue(what: str | None) -> None:
 
 
 def _methods() -> None:
+    """By family, which is when a method prunes, with what it looks at and what that costs."""
+    families: defaultdict[str, list[str]] = defaultdict(list)
     for name in pruner_names():
-        summary, own = pruner_summary(name)
-        print(f"  {name:16s}{summary}")
-        if own:
-            print(f"  {'':16s}--pruner. {', '.join(f'{option}={default}' for option, default in own.items())}")
+        doc, own = pruner_summary(name)
+        facts = method_facts(doc)
+        looks = f"looks at {facts['Looks at']}; costs {facts['Cost']}" if facts.keys() >= {"Looks at", "Cost"} else ""
+        options = f"--pruner. {', '.join(f'{option}={default}' for option, default in own.items())}" if own else ""
+        lines = [
+            f"  {name:18s}{doc.partition(chr(10))[0]}",
+            *(f"  {'':18s}{text}" for text in (looks, options) if text),
+        ]
+        families[facts.get("When", "installed")] += lines
+    for family in sorted(families, key=[*FAMILIES, *families].index):
+        print(f" {family}")
+        print("\n".join(families[family]))
     print("  path/to/file.py:Class: a method of your own; all options of one: prunebench run --pruner NAME --help")
 
 

@@ -167,6 +167,31 @@ def mirror(command: Mirror) -> int:
     return 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Hold a method to the contract: tiny networks, all optimisers, a run that is stopped and resumed.
+
+    Options of the method (--pruner.NAME) and of the small run may be given.
+    """
+
+    method: str  # a name of `prunebench list methods`, or path/to/file.py:Class
+    runs: dict[str, Any] = field(default_factory=dict)
+
+
+def check(command: Check) -> int:
+    from benchmark.runs import check_method
+
+    wrong = 0
+    for found in check_method(command.method, command.runs):
+        wrong += bool(found.wrong)
+        told = f"WRONG   {found.what}: {found.wrong}" if found.wrong else f"ok      {found.what}"
+        print(f"refused {found.what}: {found.refused}" if found.refused else told, flush=True)
+    print(
+        f"{command.method} breaks the contract in {wrong} places" if wrong else f"{command.method} keeps the contract"
+    )
+    return 1 if wrong else 0
+
+
 COMMANDS = {
     command.name: command
     for command in (
@@ -176,6 +201,7 @@ COMMANDS = {
         Command("list", List, catalogue, words=("what",)),
         Command("data", Data, data, words=("name",)),
         Command("export", Export, export, words=("run",)),
+        Command("check", Check, check, words=("method",), runs=True),
         Command("mirror", Mirror, mirror, words=("results",)),
     )
 }

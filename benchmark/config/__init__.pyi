@@ -4,6 +4,7 @@ from .discovery import (
     pruner_summary as pruner_summary,
     shipped_files as shipped_files,
 )
+from .facts import method_facts as method_facts
 from .options import (
     Options as Options,
     canonical as canonical,

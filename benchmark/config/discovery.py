@@ -49,18 +49,18 @@ def find_pruner(name: str) -> tuple[type[Pruner], Source | None]:
 
 
 def pruner_summary(name: str) -> tuple[str, dict[str, str]]:
-    """The first line of a method's docstring, and the options that are its own with their defaults.
+    """A method's docstring, and the options that are its own with their defaults.
 
     A method of this suite is not imported for that, which would import torch.
     """
     path = shipped_files().get(name)
     if path is None:
         cls = pruner_class(name)
-        return _first_line(cls.__doc__), {f.name: str(f.default) for f in fields(cls)}
+        return cls.__doc__ or "", {f.name: str(f.default) for f in fields(cls)}
     classes = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ClassDef) and ast.get_docstring(n)]
     own = [n for n in classes[0].body if isinstance(n, ast.AnnAssign)] if classes else []
     options = {ast.unparse(n.target): ast.unparse(n.value) if n.value else "?" for n in own}
-    return _first_line(ast.get_docstring(classes[0]) if classes else None), options
+    return (ast.get_docstring(classes[0], clean=False) or "") if classes else "", options
 
 
 def shipped_files() -> dict[str, Path]:
@@ -103,7 +103,3 @@ def _checked(value: object, name: str) -> type[Pruner]:
         raise UserError(f"pruner '{name}' is not a subclass of benchmark.Pruner")
     check_class(value, name)
     return value
-
-
-def _first_line(doc: str | None) -> str:
-    return (doc or "").strip().partition("\n")[0]

@@ -46,9 +46,10 @@ class RunConfig:
 
     def plan(self, steps: int) -> list[Phase]:
         """The method's plan for a dense training of `steps`; raises MethodError for one that cannot be carried out."""
-        from benchmark.pruning import checked_plan
+        from benchmark.pruning import checked_plan, without_retraining
 
-        return checked_plan(self.pruner, steps)
+        plan = checked_plan(self.pruner, steps)
+        return plan if self.settings.retrain.epochs else without_retraining(plan)
 
     @property
     def input_shape(self) -> Shape:

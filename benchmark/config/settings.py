@@ -16,6 +16,7 @@ PROTOCOL = 2  # the number of the rules in the README; a change of rules is a ne
 DEFAULT_LR = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}  # the NNrelief authors' README, and PyTorch's for AdamW
 
 Count = Annotated[int, Ge(1)]
+Epochs = Annotated[int, Ge(0)]
 Rate = Annotated[float, Gt(0)]
 
 
@@ -23,7 +24,7 @@ Rate = Annotated[float, Gt(0)]
 class Recipe:
     """A training recipe; the defaults are NNrelief's for LeNets (the authors' code)."""
 
-    epochs: Count = 60  # passes over the training split
+    epochs: Epochs = 60  # passes over the training split, at least 1
     batch_size: Count = 120  # examples in an optimiser step; an incomplete last batch is dropped
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"  # with weight decay; SGD with momentum
     lr: Rate | None = None  # peak learning rate; None: 0.1 for sgd, 0.001 for adam and adamw
@@ -49,7 +50,7 @@ class Recipe:
 class Retraining:
     """What differs from the training recipe when a pruned network is retrained."""
 
-    epochs: Count = 60  # passes over the training split in every round
+    epochs: Epochs = 60  # passes over the training split in every round; 0: what is pruned is measured as it is
     lr: Rate | None = None  # peak learning rate; None: that of train
     decay_at: tuple[float, ...] = (0.5,)  # as train.decay_at, of the retraining's epochs
 
@@ -78,6 +79,8 @@ class Settings:
     stop_drop: Annotated[float, Gt(0), Lt(1)] | None = None  # end once validation top1 is more than this below dense
     score_examples: Count = 1000  # training examples that a method may look at for each pruning
     spare: tuple[str, ...] = ()  # weights that no method may prune, as name patterns: 'fc3.weight'
+    weights: Place[Path | None] = None  # file of a trained network (safetensors, state dict) for the dense training
+    weights_digest: Dense[str | None] = None  # sha256 of that file; filled in, and held where it is given
     image_size: Dense[Count | None] = None  # resize images to this side; None: the dataset's, or what the network needs
     train_limit: Dense[Count | None] = None  # train on a stratified subset of so many examples
     allow_unverified_data: Dense[bool] = False  # read files that differ from the published checksums; recorded
@@ -94,8 +97,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.train.epochs < 1:
+            raise UserError(f"train.epochs must be at least 1, got {self.train.epochs}")
+        if self.weights is not None:
+            self._hold_weights(self.weights)
         if self.retrain.lr is None:
             object.__setattr__(self, "retrain", replace(self.retrain, lr=self.train.lr))
+
+    def _hold_weights(self, file: Path) -> None:
+        from benchmark.models import weights_digest
+
+        found = weights_digest(file)
+        if self.weights_digest not in (None, found):
+            raise UserError(f"weights: {file} is not the file of before, its digest differs; leave weights_digest out")
+        object.__setattr__(self, "weights_digest", found)
 
     @property
     def retraining(self) -> Recipe:

@@ -7,3 +7,4 @@ from .registry import (
     input_shape as input_shape,
 )
 from .resnet import OptionA as OptionA
+from .weights import read_weights as read_weights, weights_digest as weights_digest

@@ -31,6 +31,13 @@ def removable_layers(net: MaskedModel, example: Tensor) -> list[str]:
     return [layer.weight for layer in whole if unread[layer.name].all()]
 
 
+def batch_norms(net: MaskedModel, example: Tensor) -> dict[str, str]:
+    """The batch norm that alone reads a layer's output, by the name of the layer's prunable weight."""
+    record = SignalRecord(copy.deepcopy(net.module).eval(), list(net.layers))
+    record.run(example)
+    return {net.layers[name].weight: norm for name, norm in record.norms.items() if name in net.layers}
+
+
 @torch.no_grad()
 def whole_units(net: MaskedModel, masks: Masks, example: Tensor) -> Masks:
     """`masks` over those of `net`, and with each unit that they leave no connection all that belongs to it.
@@ -40,14 +47,13 @@ def whole_units(net: MaskedModel, masks: Masks, example: Tensor) -> Masks:
     """
     found = {**net.masks, **masks}
     module = copy.deepcopy(net.module).eval()
-    signals = SignalRecord(module, list(net.layers))
-    signals.run(example)
+    norms = batch_norms(net, example)
     while True:
         before = sum(int(mask.sum()) for mask in found.values())
         for layer in net.layers.values():
             gone = ~found[layer.weight].flatten(1).any(1)
             if gone.any():
-                _take(found, module, layer, signals.norms.get(layer.name), gone)
+                _take(found, module, layer, norms.get(layer.weight), gone)
         _drop_readers(found, net, example)
         if sum(int(mask.sum()) for mask in found.values()) == before:
             return found

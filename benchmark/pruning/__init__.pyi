@@ -27,6 +27,7 @@ from .plan import (
     check_retraining as check_retraining,
     check_rounds as check_rounds,
     epochs_of as epochs_of,
+    family as family,
     geometric_sparsities as geometric_sparsities,
     measured_points as measured_points,
     prune_at_init as prune_at_init,
@@ -36,6 +37,7 @@ from .plan import (
     train_prune_train_on as train_prune_train_on,
     train_softly as train_softly,
     train_sparsely as train_sparsely,
+    without_retraining as without_retraining,
 )
 from .pruner import (
     Pruned as Pruned,

@@ -59,6 +59,8 @@ def checked_plan(pruner: Pruner, steps: int) -> list[Phase]:
         raise MethodError(f"{method}.plan: a target sparsity must be in [0, 1), got {targets}")
     if any(later < earlier - 1e-12 for earlier, later in pairwise(targets)):
         raise MethodError(f"{method}.plan: target sparsities fall, {targets}; nothing pruned is revived but by swap")
+    if isinstance(pruner, ScoredPruner) and ":" in pruner.structure and any(0 < t != pruner.sparsity for t in targets):
+        raise UserError(f"{pruner.structure} is reached at once, not by steps {targets}; set pruner.rounds to 1")
     if not isinstance(pruner, SparseTraining) and any(isinstance(p, Prune) and p.swap for p in plan):
         raise MethodError(f"{method}.plan exchanges weights: that takes a SparseTraining")
     return plan

@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from benchmark.data import Batches
 from benchmark.network import LayerCall, MaskedModel, SignalRecord, patches, small_batches
 
 WORK_ELEMENTS = 1 << 24  # numbers of unfolded inputs held at once, 64 MiB
+GRAM_ROWS = 128  # of a Gram matrix, at least, computed together
 
 
 def input_norms(net: MaskedModel, batches: Batches) -> dict[str, Tensor]:
@@ -32,7 +34,11 @@ def input_grams(net: MaskedModel, batches: Batches) -> dict[str, Tensor]:
 
     def gram(read: Tensor) -> Tensor:
         flat = read.transpose(1, 2).flatten(2)  # (groups, n, examples * positions)
-        return flat @ flat.transpose(1, 2)
+        n = flat.shape[1]
+        step = max(GRAM_ROWS, -(-n // 8))
+        rows = [F.pad(flat[:, i : i + step] @ flat[:, i:].transpose(1, 2), (i, 0)) for i in range(0, n, step)]
+        upper = torch.cat(rows, 1).triu()  # a Gram matrix is symmetric: nearly half the work is not done twice
+        return upper + upper.triu(1).transpose(1, 2)
 
     return _summed(net, batches, gram)
 

@@ -32,7 +32,8 @@ def keep_top(
 
     A unit's score is the sum over its weights. The share 1 - sparsity of the scored weights, rounded to whole units,
     stays in every group: all together (`global`), each layer (`uniform` the same share, `erk` the Erdos-Renyi-kernel
-    share, see `layer_densities`), or each output unit (`rows`). Of m neighbours along the input, `n:m` keeps n.
+    share, see `layer_densities`), or each output unit (`rows`). Of m neighbours along the input, `n:m` keeps n, of
+    a shorter rest the same share, and at least one.
     Equal scores are kept in the order of the parameters; what is masked out is never revived. A layer whose
     filters are removed keeps its best one.
 
@@ -129,7 +130,7 @@ def _best_of_rows(layer: _Layer, density: float) -> Tensor:
     if ":" in layer.structure:  # the last block of a row may be short
         n, m = pattern_of(layer.structure)
         real = _real_columns(layer, m)
-        counts = torch.where(real == m, n, (real * n / m).round().long())
+        counts = torch.where(real == m, n, (real * n / m).round().clamp(min=1).long())
     else:
         counts = torch.full_like(there, round(density * layer.left.shape[1]))
     if (lacking := counts > there).any():
@@ -224,8 +225,8 @@ def missed_target(masks: Masks, sparsity: float, distribution: Distribution, str
         if not group[0].is_table:
             kept, total = kept.sum(0, keepdim=True), total.sum(0, keepdim=True)
         half = max(layer.size for layer in group) / 2
-        wanted = density * total.double()  # float32, in which torch multiplies integers, counts to 2^24
-        least = sum(layer.size for layer in group) if structure == "filters" else 0
+        wanted = (density * total.double()).clamp(min=1 if ":" in structure else 0)  # float32 counts to 2^24
+        least = sum(layer.size for layer in group) if structure == "filters" else -1
         off = ((kept - wanted).abs() > half * (1 + 1e-9)) & (kept > least)
         if off.any():
             row = int(off.nonzero()[0])
@@ -275,10 +276,10 @@ def check_structure(structure: Structure, distribution: Distribution, sparsity: 
         raise UserError(
             f"pruner.structure must be weights, kernels, filters or n:m with n below m, such as 2:4; got {structure}"
         )
-    if abs(sparsity - (1 - p[0] / p[1])) > 1e-9 or distribution != "global":
+    if abs(sparsity - (1 - p[0] / p[1])) > 1e-9 or distribution == "erk":
         raise UserError(
             f"{structure} keeps {p[0]} of {p[1]} neighbours everywhere: pruner.sparsity must be {1 - p[0] / p[1]:g} "
-            f"and pruner.distribution left out, got {sparsity:g}, {distribution}"
+            f"and pruner.distribution not erk, got {sparsity:g}, {distribution}"
         )
 
 

@@ -148,7 +148,7 @@ def _listed(sparsities: float | Sequence[float | None] | None) -> Sequence[float
 class Point:
     """Where the runner measures: after phase `index` of the plan.
 
-    `stage` is `trained` (after dense training or retraining) or `pruned` (before retraining).
+    `stage` is `pruned` before a round's training, `trained` at its end, also where it trains nothing.
     `round` counts prune-and-train rounds; 0 is the network before any pruning.
     """
 
@@ -170,12 +170,37 @@ def measured_points(plan: Sequence[Phase]) -> list[Point]:
             if trained or round_ == 0:
                 round_, trained = round_ + 1, False
             if not isinstance(following, Prune):
-                points.append(Point(i, round_, "pruned"))
+                points.append(Point(i, round_, "pruned" if following is not None else "trained"))
         elif not isinstance(phase, Rewind):
             trained = True
             if following is None or (isinstance(following, Prune) and following.opens_round):
                 points.append(Point(i, round_, "trained"))
     return points
+
+
+Family = Literal["never", "at initialisation", "while training", "after training", "rewinding"]
+
+
+def family(plan: Sequence[Phase], steps: int) -> Family:
+    """When a plan for a dense training of `steps` prunes."""
+    real = [i for i, phase in enumerate(plan) if isinstance(phase, Prune) and phase.sparsity != 0]
+    if not real:
+        return "never"
+    before = [phase for phase in plan[: real[0]] if isinstance(phase, Train)]
+    after = [phase for phase in plan[real[0] :] if isinstance(phase, Train) and phase.schedule == "train"]
+    trained = bool(before) and before[-1].stop == steps
+    if any(isinstance(phase, Rewind) for phase in plan) or (trained and any(t.start < steps for t in after)):
+        return "rewinding"
+    if any(isinstance(phase, Prune) and not phase.opens_round for phase in plan):
+        return "while training"
+    if not before:
+        return "at initialisation"
+    return "after training" if trained else "while training"
+
+
+def without_retraining(plan: Sequence[Phase]) -> list[Phase]:
+    """The plan where a retraining has no epochs: what is pruned after a training is measured as it is."""
+    return [phase for phase in plan if phase != RETRAIN]
 
 
 def epochs_of(plan: Sequence[Phase], steps_per_epoch: int, train_epochs: int, retrain_epochs: int) -> float:

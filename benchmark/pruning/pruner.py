@@ -142,7 +142,7 @@ class SoftPruner(Pruner):
     def effective(self, weights: Tensors, own: Tensors, progress: float) -> Tensors:
         """What the network computes with in place of its prunable weights, by name: a pure function.
 
-        `progress`, in [0, 1], is the share of the training that is done.
+        It may take the place of other parameters too. `progress`, in [0, 1], is the share of the training that is done.
         """
 
     def penalty(self, weights: Tensors, own: Tensors, progress: float) -> Tensor | None:

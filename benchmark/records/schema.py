@@ -110,6 +110,9 @@ class ConfigFile(TypedDict):
     protocol: str
     protocol_number: int
     dense_key: str  # the identity of the shared dense training
+    method: Row  # its label, and where it is from if it is not this suite's
+    sources: Row  # of pruner, model and dataset that are not this suite's
+    belongs: dict[str, list[str]]  # options of the run alone, of the dense training too, of the place
     config: Row  # all options by dotted name
 
 

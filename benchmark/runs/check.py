@@ -119,8 +119,12 @@ def _run_and_resume(options: Mapping[str, Any]) -> Iterator[Finding]:
     """A small run on digits, and the same run stopped several times and resumed: all rows are to be equal."""
     with tempfile.TemporaryDirectory() as folder:
         whole = run_config({**options, "results": f"{folder}/whole"})
-        outcome = carry_out(whole, Progress(whole, show=False))
         what = "a small run on digits"
+        try:
+            outcome = carry_out(whole, Progress(whole, show=False))
+        except UserError as error:
+            yield Finding(what, refused=str(error))
+            return
         if outcome.state != "done":
             yield Finding(what, f"it ended as {outcome.state}: {outcome.reason}")
             return

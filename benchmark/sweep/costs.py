@@ -26,15 +26,15 @@ def training_examples(config: RunConfig) -> int:
 
 
 def starts_dense(config: RunConfig) -> bool:
-    """Whether the run begins with the dense training that methods share."""
-    return config.plan(_steps(config))[:1] == [Train(0, _steps(config))]
+    """Whether the run begins with the dense training that methods share, which no file stands for."""
+    return config.settings.weights is None and config.plan(_steps(config))[:1] == [Train(0, _steps(config))]
 
 
 def cost_of(config: RunConfig, dense_is_paid: bool = False) -> Cost:
     """The cost of a run; without its dense training where another run pays for that."""
     s = config.settings
     plan = config.plan(_steps(config))
-    if dense_is_paid and starts_dense(config):
+    if s.weights is not None or (dense_is_paid and starts_dense(config)):
         plan = plan[1:]
     epochs = epochs_of(plan, _steps(config) // s.train.epochs, s.train.epochs, s.retrain.epochs)
     flops = _flops(config.network, config.images.info.classes, config.input_shape)

@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from benchmark.config import RunConfig
 from benchmark.data import Dataset, pruning_batches
+from benchmark.errors import UserError
 from benchmark.metrics import measure
+from benchmark.models import read_weights
 from benchmark.network import check_weights
-from benchmark.pruning import Phase, Point, Prune, Rewind, SoftPruner, Train, decide, measured_points
+from benchmark.pruning import Phase, Point, Prune, Rewind, SoftPruner, Train, check_possible, decide, measured_points
 from benchmark.records import PointRow, Record, Row
 from benchmark.seeds import stream_seed
 from benchmark.training.dense import DenseTrainings, rewind_steps
@@ -46,7 +49,9 @@ class Runner:
         soft = config.pruner if isinstance(config.pruner, SoftPruner) else None
         self.trainer = Trainer(config, data, record, self.plan, config.id, soft=soft, made=made, stop=stop)
         self.net = self.trainer.net
+        self.given = self._given_weights()
         check_weights(self.net, data.shape)
+        check_possible(config.pruner, self.net, data.train.images.new_zeros((1, *data.shape), dtype=torch.float))
 
     @property
     def state(self) -> State:
@@ -110,7 +115,21 @@ class Runner:
         self.net.apply()
         self.trainer.optimizer, self.state.trained = None, []
 
+    def _given_weights(self) -> dict[str, Tensor] | None:
+        """The weights of a file that stand for the dense training, if there is one; read before anything is trained."""
+        if self.settings.weights is None:
+            return None
+        if not self.is_from_dense or any(isinstance(phase, Rewind) for phase in self.plan):
+            raise UserError(
+                f"weights stand for the dense training: {self.settings.pruner} prunes before it, within it, or goes "
+                "back into it; leave --weights out, or choose a method that prunes a trained network"
+            )
+        return read_weights(self.settings.weights, self.trainer.initial_module())
+
     def _take_dense(self) -> None:
+        if self.given is not None:
+            self.net.module.load_state_dict(self.given)
+            return
         dense = self.dense.trained(rewind_steps(self.plan))
         self.net.module.load_state_dict(dense.module)
         self.trainer.add(self.record.epochs, *dense.epochs)

@@ -46,9 +46,10 @@ def soft_objective(pruner: SoftPruner, net: MaskedModel, progress: Callable[[int
 def effective_weights(pruner: SoftPruner, net: MaskedModel, progress: float) -> Iterator[None]:
     """Within, the network holds its effective weights."""
     parameters = dict(net.module.named_parameters())
-    kept = {name: weight.clone() for name, weight in net.weights.items()}
+    weights = {name: weight.clone() for name, weight in net.weights.items()}
     with torch.no_grad(), blamed(pruner, "effective"):
-        effective = pruner.effective(kept, net.own, progress)
+        effective = pruner.effective(weights, net.own, progress)
+        kept = {name: parameters[name].clone() for name in effective}
         for name, value in effective.items():
             parameters[name].copy_(value)
     try:

@@ -59,7 +59,7 @@ def test_nested_and_dotted_names_are_the_same() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("--pruner snpi", r"unknown pruner 'snpi', did you mean 'snip'\? known: dense, "),
+        ("--pruner snpi", r"unknown pruner 'snpi', did you mean 'snip'\? known: control, dense, "),
         ("--pruner snip --pruner.sparsity 90", r"sparsity must be in \[0, 1\), got 90; write 0.9 for 90 %"),
         (
             "--pruner snip --pruner.sparsty 0.9",

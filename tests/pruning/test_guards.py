@@ -237,6 +237,17 @@ def test_a_plan_that_no_run_can_carry_out_is_refused_before_training(case: str) 
         checked_plan(Planned(sparsity=0.9), 9)
 
 
+def test_n_of_m_is_not_reached_in_steps() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Stepwise(Scored):
+        def plan(self, steps: int) -> list[Phase]:
+            return [Prune(0.25), Train(0, steps), Prune(0.5)]
+
+    assert len(checked_plan(Stepwise(sparsity=0.5), 9)) == 3
+    with pytest.raises(UserError, match=r"2:4 is reached at once, not by steps \[0.25, 0.5\]; set pruner.rounds to 1"):
+        checked_plan(Stepwise(sparsity=0.5, structure="2:4"), 9)
+
+
 def test_training_longer_than_the_schedule_is_allowed() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Long(Scored):

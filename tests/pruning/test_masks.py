@@ -129,6 +129,16 @@ def test_two_of_four_along_the_input_of_each_position_of_a_kernel() -> None:
     assert "row 0" in (missed_target({"a": torch.ones_like(kept)}, 0.5, "global", "2:4") or "")
 
 
+@pytest.mark.parametrize("structure", ["2:4", "1:4"])
+def test_n_of_m_keeps_a_layer_whose_units_read_a_single_input(structure: str) -> None:
+    scores = {"depthwise": torch.rand(3, 1, 3, 3) + 1}
+    sparsity = {"2:4": 0.5, "1:4": 0.75}[structure]
+    kept = keep_top(scores, _masks(scores), sparsity, "rows", structure)
+    assert kept["depthwise"].all()
+    assert missed_target(kept, sparsity, "rows", structure) is None
+    assert missed_target({"depthwise": ~kept["depthwise"]}, sparsity, "rows", structure) is not None
+
+
 @given(
     shapes=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 3)), min_size=1, max_size=3),
     sparsity=st.floats(0, 0.99),
@@ -163,8 +173,17 @@ def test_a_group_off_by_more_than_half_a_unit_is_told_with_its_place() -> None:
     by_row = missed_target({"fc": mask}, 0.5, "rows", "weights")
     assert by_row == "4 of 4 weights of row 1 of fc are kept, the target keeps 2"
     assert missed_target({"fc": mask}, 0.25, "global", "weights") is None
+    nothing = missed_target({"fc": torch.zeros_like(mask)}, 0.25, "global", "weights")
+    assert nothing == "0 of 8 weights of fc are kept, the target keeps 6"
     together = missed_target({"fc": mask}, 0.5, "global", "weights")
     assert together == "6 of 8 weights of fc are kept, the target keeps 4"
+
+
+def test_a_target_of_many_millions_is_held_to_half_a_weight() -> None:
+    kept, size = 29_650_001, 40_000_000  # more than single precision counts to
+    mask = torch.arange(size) < kept
+    assert missed_target({"fc": mask.view(1000, -1)}, 1 - kept / size, "global", "weights") is None
+    assert missed_target({"fc": mask.view(1000, -1)}, 1 - (kept + 1) / size, "global", "weights") is not None
 
 
 def test_an_exchange_drops_the_lowest_kept_and_grows_the_highest_others() -> None:
@@ -187,7 +206,7 @@ def test_nothing_left_to_exchange_leaves_the_masks_as_they_are() -> None:
         ("filter", "global", 0.5, "must be weights, kernels, filters or n:m"),
         ("4:2", "global", 0.5, "n below m"),
         ("2:4", "global", 0.9, "pruner.sparsity must be 0.5"),
-        ("2:4", "uniform", 0.5, "pruner.distribution left out"),
+        ("2:4", "erk", 0.5, "pruner.distribution not erk"),
         ("filters", "rows", 0.5, "goes with global, uniform or erk"),
     ],
 )

@@ -13,11 +13,16 @@ from benchmark.pruning.plan import (
     Rewind,
     Train,
     epochs_of,
+    family,
     geometric_sparsities,
     measured_points,
     prune_at_init,
+    prune_gradually,
     train_prune_retrain,
     train_prune_rewind,
+    train_softly,
+    train_sparsely,
+    without_retraining,
 )
 
 
@@ -60,6 +65,12 @@ def test_prunings_with_nothing_between_them_are_one_round() -> None:
     assert measured_points(prune_at_init([0.5, 0.9], 10)) == [Point(1, 1, "pruned"), Point(2, 1, "trained")]
 
 
+def test_a_round_that_trains_nothing_is_measured_once_as_its_end() -> None:
+    plan = without_retraining(train_prune_retrain([0.5], 10))
+    assert plan == [Train(0, 10), Prune(0.5)]
+    assert measured_points(plan) == [Point(0, 0, "trained"), Point(1, 1, "trained")]
+
+
 def test_dynamic_sparse_training_is_measured_at_its_start_and_end() -> None:
     plan: list[Phase] = [Prune(0.9), Train(0, 4), Prune(0.9, swap=0.3), Train(4, 8), Prune(0.9, swap=0.2), Train(8, 10)]
     assert measured_points(plan) == [Point(0, 1, "pruned"), Point(5, 1, "trained")]
@@ -68,3 +79,22 @@ def test_dynamic_sparse_training_is_measured_at_its_start_and_end() -> None:
 def test_the_cost_of_a_plan_counts_whole_retrainings() -> None:
     assert epochs_of(train_prune_retrain([0.5, 0.9], 100), 10, 10, 4) == 18
     assert epochs_of(train_prune_rewind([0.5], 100, 50), 10, 10, 4) == 15
+
+
+@pytest.mark.parametrize(
+    ("plan", "when"),
+    [
+        ([Train(0, 10), Prune(0.0), RETRAIN], "never"),
+        (prune_at_init([0.5, 0.9], 10), "at initialisation"),
+        ([Train(0, 2), Prune(0.5), Train(2, 10)], "while training"),
+        (prune_gradually([(2, 0.5), (4, 0.9)], 10), "while training"),
+        (train_sparsely(0.9, 10, 2, 8, lambda share: 0.3), "while training"),
+        (train_softly(0.9, 10), "while training"),
+        (train_prune_retrain([0.5, None], 10), "after training"),
+        ([Train(0, 10), Prune(0.5), Train(10, 12)], "after training"),
+        (train_prune_rewind([0.5], 10, 2), "rewinding"),
+        (train_prune_rewind([0.5], 10, 2, weights=False), "rewinding"),
+    ],
+)
+def test_the_family_of_a_method_follows_from_its_plan(plan: list[Phase], when: str) -> None:
+    assert family(plan, 10) == when

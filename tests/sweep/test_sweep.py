@@ -96,4 +96,5 @@ def test_a_file_that_is_no_sweep_is_refused_with_its_name(tmp_path: Path, text: 
 def test_every_shipped_comparison_has_seeds_and_its_runs_are_valid(path: Path) -> None:
     runs = sweep_runs(path, {})
     assert len({r.settings.seed for r in runs}) >= (1 if "small" in path.stem else 3)
-    assert {"nnrelief", "dense"} <= {r.settings.pruner for r in runs}
+    proposed = set() if path.stem.endswith("from_start") else {"nnrelief"}  # which needs a trained network
+    assert {"dense"} | proposed <= {r.settings.pruner for r in runs}

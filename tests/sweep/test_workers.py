@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.cli.commands import main
+from benchmark.cli.entry import main
 from benchmark.config.options import run_config
 from benchmark.config.run import RunConfig
 from benchmark.errors import UserError

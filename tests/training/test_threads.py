@@ -48,7 +48,7 @@ def test_the_option_says_otherwise_and_is_no_part_of_the_identity(tmp_path: Path
     plain, told = _config(tmp_path), _config(tmp_path, threads=3)
     assert threads_for(told, 1) == 3
     assert (plain.id, plain.dense_id) == (told.id, told.dense_id)
-    with pytest.raises(UserError, match="threads must be at least 1, got 0"):
+    with pytest.raises(UserError, match="threads must be a whole number, at least 1 or None, got 0"):
         _config(tmp_path, threads=0)
 
 
