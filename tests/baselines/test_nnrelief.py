@@ -125,7 +125,7 @@ def test_residual_networks_are_pruned_as_the_slow_reference_does(seed: int, opti
 
 def test_masks_leave_the_network_and_its_masks_as_they_were() -> None:
     net = MaskedModel(fill(convolutional(True), 0).train())
-    net.module[1].eval()  # pyright: ignore[reportIndexIssue]
+    net.module.get_submodule("1").eval()
     modes = [part.training for part in net.module.modules()]
     state, masks = copy.deepcopy(net.module.state_dict()), {n: m.clone() for n, m in net.masks.items()}
     x = torch.randn(6, 2, 8, 8)
@@ -301,8 +301,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         part = self.attention
         if self.written_out:
-            split = F.linear(x, part.in_proj_weight, part.in_proj_bias).unflatten(-1, (3, 2, 2)).permute(2, 0, 3, 1, 4)
-            out = part.out_proj(F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2))
+            split = F.linear(x, part.in_proj_weight, part.in_proj_bias).unflatten(-1, (3, 2, 2))
+            query, key, value = split.permute(2, 0, 3, 1, 4)
+            out = part.out_proj(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
         elif part.batch_first:
             out = part(x, x, x)[0]
         else:
@@ -323,8 +324,9 @@ def test_the_projections_of_attention_are_scored_as_the_layers_they_are(batch_fi
 
 
 def test_a_layer_may_be_called_gate() -> None:
-    plain = nn.Sequential(OrderedDict(fc=nn.Linear(4, 4), relu=nn.ReLU(), out=nn.Linear(4, 2)))
-    named = nn.Sequential(OrderedDict(gate=plain.fc, relu=nn.ReLU(), aggregate=plain.out))
+    fc, out = nn.Linear(4, 4), nn.Linear(4, 2)
+    plain = nn.Sequential(OrderedDict(fc=fc, relu=nn.ReLU(), out=out))
+    named = nn.Sequential(OrderedDict(gate=fc, relu=nn.ReLU(), aggregate=out))
     x = torch.randn(5, 4)
     expected, found = (NNrelief().prune(MaskedModel(m), batches(x), Prune(None)).masks for m in (plain, named))
     assert [mask.tolist() for mask in found.values()] == [mask.tolist() for mask in expected.values()]

@@ -19,8 +19,9 @@ from benchmark.fields import options_of
 from benchmark.sweep.grid import sweep_runs
 
 MEMORY = 2 << 30  # bytes
-LONG = settings(max_examples=1000, deadline=30_000, suppress_health_check=list(HealthCheck))
-SHORT = settings(max_examples=30, deadline=30_000, suppress_health_check=list(HealthCheck))
+CHECKS: list[Any] = list(HealthCheck)
+LONG = settings(max_examples=1000, deadline=30_000, suppress_health_check=CHECKS)
+SHORT = settings(max_examples=30, deadline=30_000, suppress_health_check=CHECKS)
 
 NAMES = [*options_of(Settings), "pruner.sparsity", "pruner.rounds", "model.shortcut", "recipe", "train", "pruner."]
 ODD = [

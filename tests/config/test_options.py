@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from baselines.snip import SNIP
 from benchmark.config.options import canonical, read_arguments, run_config
 from benchmark.config.run import RunConfig
 from benchmark.errors import UserError
@@ -23,6 +24,7 @@ def test_hyphens_underscores_equals_and_spaces_mean_the_same() -> None:
 def test_the_text_that_an_agent_writes_is_read_back() -> None:
     agent = ["--pruner=snip", "--pruner.sparsity=0", "--train={'epochs': 7, 'optimizer': 'sgd'}", "--stop_drop=None"]
     run = run_config(read_arguments([*agent, "--train.decay_at=[0.5, 0.75]", "--deterministic=False"]))
+    assert isinstance(run.pruner, SNIP)
     assert run.pruner.sparsity == 0
     assert run.settings.train.epochs == 7
     assert run.settings.train.decay_at == (0.5, 0.75)

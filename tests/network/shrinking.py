@@ -21,6 +21,8 @@ def randomise(module: nn.Module, generator: torch.Generator) -> nn.Module:
     for part in module.modules():
         if isinstance(part, NORMS):
             part.weight.data.uniform_(0.5, 1.5, generator=generator)
+            assert part.running_mean is not None
+            assert part.running_var is not None
             part.running_mean.normal_(std=0.2, generator=generator)
             part.running_var.uniform_(0.5, 1.5, generator=generator)
         if isinstance(part, (*NORMS, nn.Linear, nn.Conv2d)) and part.bias is not None:

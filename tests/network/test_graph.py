@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +10,7 @@ from benchmark.network.masked_model import MaskedModel
 from tests.baselines.nnrelief_reference import Residual
 
 
-def without(net: MaskedModel, name: str, *index: object) -> None:
+def without(net: MaskedModel, name: str, *index: Any) -> None:
     """Mask these entries of a tensor."""
     mask = net.masks.get(name, torch.ones_like(net.tensor(name), dtype=torch.bool)).clone()
     mask[index] = False

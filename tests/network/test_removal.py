@@ -68,7 +68,7 @@ def padded(norm: bool) -> MaskedModel:
 
 def test_a_constant_before_zero_padding_is_live_unless_it_is_zero() -> None:
     net = padded(norm=False)
-    net.module[0].bias.data = torch.tensor([0.5, 0.5, -0.5, 0.0])
+    net.module.get_parameter("0.bias").data = torch.tensor([0.5, 0.5, -0.5, 0.0])
     kill(net, "0", [1, 2, 3], bias=False)  # they emit relu(0.5), relu(-0.5) and relu(0)
     assert sizes(assert_shrinks(net, (1, 6, 6)))["0"][0] == 2
 
@@ -81,9 +81,9 @@ def test_a_constant_layer_before_zero_padding_keeps_its_border() -> None:
 
 def test_a_live_batch_norm_keeps_a_filter_without_kernels_and_a_masked_one_does_not() -> None:
     net = padded(norm=True)
-    net.module[1].bias.data.fill_(1.0)
+    net.module.get_parameter("1.bias").data.fill_(1.0)
     kill(net, "0", [0, 1])
-    net.module[1].running_mean.zero_()
+    net.module.get_buffer("1.running_mean").zero_()
     assert sizes(assert_shrinks(net, (1, 6, 6)))["0"][0] == 4
     net.apply({"1.bias": torch.tensor([False, True, True, True])})
     assert sizes(assert_shrinks(net, (1, 6, 6)))["0"][0] == 3
@@ -121,9 +121,9 @@ def test_a_masked_layer_scale_cuts_a_unit_off_and_a_zero_one_does_not() -> None:
 
 def test_masks_count_and_zero_values_do_not() -> None:
     net = padded(norm=True)
-    nn.init.zeros_(net.module[0].weight)
-    nn.init.zeros_(net.module[1].weight)
-    nn.init.zeros_(net.module[1].bias)
+    nn.init.zeros_(net.module.get_parameter("0.weight"))
+    nn.init.zeros_(net.module.get_parameter("1.weight"))
+    nn.init.zeros_(net.module.get_parameter("1.bias"))
     assert sizes(shrink(net, (1, 6, 6)).module) == sizes(net.module)
 
 
@@ -145,14 +145,16 @@ def test_a_grouped_conv_keeps_groups_of_equal_size() -> None:
     kill(net, "1", [0, 1, 2, 3, 4])
     smaller = assert_shrinks(net, (2, 5, 5))
     assert sizes(smaller) == {"0": (6, 2, 1, 1), "1": (8, 3, 3, 3), "5": (4, 8)}
-    assert smaller[1].groups == 2
+    grouped = smaller.get_submodule("1")
+    assert isinstance(grouped, nn.Conv2d)
+    assert grouped.groups == 2
 
 
 def test_a_dead_squeeze_and_excitation_channel_takes_its_gate_with_it() -> None:
     torch.manual_seed(0)
     net = MaskedModel(randomise(nn.Sequential(Gated(4, nn.Sigmoid), *head(8)), torch.Generator().manual_seed(0)))
     kill(net, "0.depthwise", [0, 4], bias=False)
-    net.module[0].norm.running_mean.zero_()
+    net.module.get_buffer("0.norm.running_mean").zero_()
     kept = torch.arange(8) % 4 > 0
     net.apply({"0.norm.bias": kept})
     found = sizes(assert_shrinks(net, (4, 5, 5)))
@@ -263,7 +265,7 @@ def test_a_constant_that_padding_makes_uneven_does_not_depend_on_the_input() -> 
 
 def test_masks_say_what_is_collapsed_where_values_leave_nothing() -> None:
     net = MaskedModel(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)))
-    nn.init.zeros_(net.module[0].weight)
+    nn.init.zeros_(net.module.get_parameter("0.weight"))
     assert not shrink(net, (3,)).collapsed
 
 

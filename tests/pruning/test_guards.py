@@ -224,17 +224,20 @@ PLANS = {
 }
 
 
+def _planned(base: Any, phases: Any) -> Pruner:
+    @dataclass(frozen=True, kw_only=True)
+    class Planned(base):
+        def plan(self, steps: int) -> list[Phase]:
+            return phases
+
+    return Planned(sparsity=0.9)
+
+
 @pytest.mark.parametrize("case", PLANS)
 def test_a_plan_that_no_run_can_carry_out_is_refused_before_training(case: str) -> None:
     plan, message = PLANS[case]
-
-    @dataclass(frozen=True, kw_only=True)
-    class Planned(Exchanging if case != "exchange" else Scored):
-        def plan(self, steps: int) -> list[Phase]:
-            return plan
-
     with pytest.raises(MethodError, match=message):
-        checked_plan(Planned(sparsity=0.9), 9)
+        checked_plan(_planned(Scored if case == "exchange" else Exchanging, plan), 9)
 
 
 def test_n_of_m_is_not_reached_in_steps() -> None:

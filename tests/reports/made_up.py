@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,15 @@ def run_record(
     pruner: str,
     seed: int,
     points: Sequence[Point],
+    options: Mapping[str, Any] | None = None,
     *,
     state: str = "done",
     reason: str = "",
     protocol: str = "2",
     number: int = 2,
     classes: int = 10,
-    **options: Any,
 ) -> RunRecord:
-    config = {**CONFIG, "pruner": pruner, "seed": seed, **options}
+    config = {**CONFIG, "pruner": pruner, "seed": seed, **(options or {})}
     return RunRecord(
         name=f"{pruner}-{seed}-{options or ''}{protocol}",
         head=Head(protocol=protocol, protocol_number=number, config=config),

@@ -48,7 +48,7 @@ def test_where_no_run_has_a_place_on_the_axis_there_are_figures_all_the_same() -
 def test_odd_names_are_shown_as_they_are() -> None:
     layers = [{"name": "$\\frac{1", "kept": 1, "total": 2}]
     runs = [
-        run_record(pruner, 0, [point(0, 1, 0.9), point(1, 4, 0.8, layers=layers)], model="$x^2$ & <b>")
+        run_record(pruner, 0, [point(0, 1, 0.9), point(1, 4, 0.8, layers=layers)], {"model": "$x^2$ & <b>"})
         for pruner in ("m.py:_Hidden", "$\\alpha$", "日本")
     ]
     [setting] = settings_of(runs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ POINT = [point(1, 2, 0.9)]
 
 
 def test_runs_at_several_sparsities_are_one_curve_and_options_that_differ_are_named() -> None:
-    runs = [run_record("snip", 0, [point(1, c, 0.9)], **{"pruner.sparsity": 1 - 1 / c, "pruner.distribution": d})
+    runs = [run_record("snip", 0, [point(1, c, 0.9)], {"pruner.sparsity": 1 - 1 / c, "pruner.distribution": d})
             for c in (2, 4) for d in ("global", "erk")]  # fmt: skip
     [setting] = settings_of(runs)
     assert {label: len(method.of_seed(0)) for label, method in setting.methods.items()} == {
@@ -24,8 +25,8 @@ def test_runs_at_several_sparsities_are_one_curve_and_options_that_differ_are_na
 
 
 def test_different_training_recipes_are_different_settings() -> None:
-    runs = [run_record("snip", 0, POINT, **{"train.epochs": e}) for e in (1, 2)]
-    runs.append(run_record("snip", 0, POINT, dataset="mnist", **{"train.epochs": 3}))
+    runs = [run_record("snip", 0, POINT, {"train.epochs": e}) for e in (1, 2)]
+    runs.append(run_record("snip", 0, POINT, {"dataset": "mnist", "train.epochs": 3}))
     assert list(by_setting(runs)) == [
         "digits · lenet · adam · train.epochs=1 · protocol 2",
         "digits · lenet · adam · train.epochs=2 · protocol 2",
@@ -35,7 +36,7 @@ def test_different_training_recipes_are_different_settings() -> None:
 
 def test_protocols_and_their_numbers_are_different_settings_with_references_of_their_own() -> None:
     other = [
-        run_record("dense", 0, [point(0, 1, 0.5)], protocol=protocol, number=number, **{"train.epochs": 7})
+        run_record("dense", 0, [point(0, 1, 0.5)], {"train.epochs": 7}, protocol=protocol, number=number)
         for protocol, number in (("paper", 2), ("2", 1), ("paper", 1))
     ]
     mine = three_seeds()
@@ -48,8 +49,8 @@ def test_protocols_and_their_numbers_are_different_settings_with_references_of_t
 def test_a_run_of_the_paper_protocol_or_of_other_data_is_marked_in_its_row() -> None:
     run = run_record("nnrelief", 0, POINT, protocol="paper")
     assert [label.text for label in labels([run])] == ["nnrelief†"]
-    run.environment.__dict__["data_verified"] = False
-    assert [(label.text, label.plain) for label in labels([run])] == [("nnrelief†‡", "nnrelief")]
+    other_data = replace(run, environment=run.environment.model_copy(update={"data_verified": False}))
+    assert [(label.text, label.plain) for label in labels([other_data])] == [("nnrelief†‡", "nnrelief")]
 
 
 def test_two_classes_of_one_name_are_two_methods() -> None:
@@ -58,11 +59,11 @@ def test_two_classes_of_one_name_are_two_methods() -> None:
 
 
 def test_values_that_look_alike_are_told_apart() -> None:
-    runs = [run_record("snip", 0, POINT, **{"train.x": x}) for x in (None, "None")]
+    runs = [run_record("snip", 0, POINT, {"train.x": x}) for x in (None, "None")]
     names = list(by_setting(runs))
     assert len(names) == 2
     assert all(name.startswith("digits · lenet · adam · train.x=None #") for name in names)
-    methods = [run_record("snip", 0, POINT, **{"pruner.x": x}) for x in (None, "None")]
+    methods = [run_record("snip", 0, POINT, {"pruner.x": x}) for x in (None, "None")]
     assert len({label.text for label in labels(methods)}) == 2
 
 
@@ -99,5 +100,5 @@ def test_folders_are_short_plain_and_never_shared() -> None:
 @pytest.mark.parametrize("protocol", ["2", "paper"])
 def test_the_folder_of_a_setting_is_its_own_whatever_else_is_reported(protocol: str) -> None:
     alone = list(by_setting([run_record("snip", 0, POINT, protocol=protocol)]))
-    others = [run_record("snip", 0, POINT, protocol="2" if protocol == "paper" else "paper", **{"train.epochs": 9})]
+    others = [run_record("snip", 0, POINT, {"train.epochs": 9}, protocol="2" if protocol == "paper" else "paper")]
     assert alone[0] in by_setting([run_record("snip", 0, POINT, protocol=protocol), *others])

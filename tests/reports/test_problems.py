@@ -40,7 +40,7 @@ def test_what_only_some_seeds_measured_is_named() -> None:
 
 
 def test_two_dense_networks_of_one_seed_are_a_problem_and_no_reference() -> None:
-    dense = [run_record("dense", 0, [point(0, 1, top1)], **{"pruner.x": top1}) for top1 in (0.99, 0.97)]
+    dense = [run_record("dense", 0, [point(0, 1, top1)], {"pruner.x": top1}) for top1 in (0.99, 0.97)]
     snip = run_record("snip", 0, [point(1, 4, 0.96)])
     for runs in ([*dense, snip], [*reversed(dense), snip]):
         found = dict(listed(runs))
@@ -69,7 +69,7 @@ def test_a_method_that_started_from_another_dense_network_is_named() -> None:
 
 
 def test_a_point_measured_twice_and_differently_is_in_no_average() -> None:
-    twice = [run_record("snip", 0, [point(1, 4, top1)], score_examples=1000) for top1 in (0.9, 0.8)]
+    twice = [run_record("snip", 0, [point(1, 4, top1)], {"score_examples": 1000}) for top1 in (0.9, 0.8)]
     found = dict(listed(twice))
     assert f"snip, seed 0, target null, round 1: {NAME}" in found
     [setting] = settings_of(twice)

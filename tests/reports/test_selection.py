@@ -82,7 +82,7 @@ def test_an_operating_point_is_a_round_or_a_target_and_the_same_for_all_seeds() 
     points, _ = found(rounds)
     assert list(points) == [2, round((4 * 5 * 6) ** (1 / 3), 6)]
     targets = [
-        run_record("snip", s, [point(1, c, 0.98 - 0.01 * s)], **{"pruner.sparsity": 1 - 1 / c})
+        run_record("snip", s, [point(1, c, 0.98 - 0.01 * s)], {"pruner.sparsity": 1 - 1 / c})
         for s in range(3)
         for c in (2, 4)
     ]
@@ -92,8 +92,8 @@ def test_an_operating_point_is_a_round_or_a_target_and_the_same_for_all_seeds() 
 
 
 def test_a_failed_seed_counts_with_the_accuracy_of_chance() -> None:
-    runs = [run_record("snip", s, [point(1, 2, 0.98)], **{"pruner.sparsity": 0.5}) for s in range(2)]
-    failed = run_record("snip", 2, [], state="diverged", **{"pruner.sparsity": 0.5})
+    runs = [run_record("snip", s, [point(1, 2, 0.98)], {"pruner.sparsity": 0.5}) for s in range(2)]
+    failed = run_record("snip", 2, [], {"pruner.sparsity": 0.5}, state="diverged")
     points, _ = found([*runs, failed])
     assert points[2].validation_drops == {0: pytest.approx(0.01), 1: pytest.approx(0.01), 2: pytest.approx(DENSE - 0.1)}
     assert smallest(points.values(), 0.02) is None
@@ -117,8 +117,8 @@ def test_a_collapsed_seed_counts_with_its_accuracy() -> None:
 
 def test_a_target_at_which_all_seeds_failed_ends_the_walk() -> None:
     runs = [
-        run_record("snip", s, [point(1, c, 0.989)] if c != 4 else [], state="done" if c != 4 else "failed",
-                   **{"pruner.sparsity": 1 - 1 / c})
+        run_record("snip", s, [point(1, c, 0.989)] if c != 4 else [], {"pruner.sparsity": 1 - 1 / c},
+                   state="done" if c != 4 else "failed")
         for s in range(3) for c in (2, 4, 8)
     ]  # fmt: skip
     points, _ = found(runs)

@@ -65,7 +65,7 @@ def test_the_masked_tensors_load_into_a_network_under_torchs_own_pruning(
     prune.identity(loaded[0], "bias")
     loaded.load_state_dict(state, strict=True)
     assert torch.equal(loaded(x), net.module(x))
-    assert torch.equal(loaded[0].weight_mask.bool(), net.masks["0.weight"])
+    assert torch.equal(loaded.get_buffer("0.weight_mask").bool(), net.masks["0.weight"])
 
 
 def test_the_shrunk_tensors_fit_layers_of_the_sizes_in_the_metadata(
