@@ -36,6 +36,7 @@ ACROSS = {
     "compression_params": "Compression ratio (all parameters ÷ those kept)",
     "speedup_theoretical": "Theoretical speed-up (dense FLOPs ÷ effective FLOPs)",
 }
+BANDED = 5  # seeds from which on an interval is drawn as a band
 SHOWN_BELOW_DENSE = 6.0  # points of accuracy that the axis shows; what lies lower is drawn at its foot
 WIDEST = 50.0  # inches
 
@@ -60,7 +61,7 @@ def draw_all(setting: Setting, styles: Mapping[str, Style]) -> tuple[dict[str, s
         for x, label in ACROSS.items():
             titles[f"accuracy_{x}"] = (
                 f"Accuracy against {label[0].lower()}{label[1:]}; lines: means, where all seeds have points around; "
-                "bands: 95 % t-intervals over seeds; crosses: collapsed"
+                "thin lines: seeds, or from five on bands: 95 % t-intervals; crosses: collapsed"
             )
             files |= _files(_accuracy(setting, x, label, styles), f"accuracy_{x}")
         titles["layer_density"] = DENSITY
@@ -116,8 +117,11 @@ def _draw_mean(axes: Axes, curves: list[list[tuple[float, float]]], style: Style
     found = [estimate([v for c in curves if (v := interpolate(c, g)) is not None], 0, 1) for g in grid]
     mean, low, high = (100 * np.array([getattr(e, part) for e in found]) for part in ("mean", "low", "high"))
     axes.plot(grid, mean, linewidth=1.5, color=style["color"], linestyle=style["linestyle"])
-    if len(curves) > 1:
+    if len(curves) >= BANDED:
         axes.fill_between(grid, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    else:  # an interval of two or three seeds is as wide as the axes; its ends are in the tables
+        for seed in curves:
+            axes.plot(*np.array(seed).T * [[1], [100]], color=style["color"], alpha=0.3, linewidth=0.6)
 
 
 def _draw_points(axes: Axes, points: list[Point], x: str, foot: float, style: Style) -> None:

@@ -14,7 +14,7 @@ from reports.records import RunRecord
 
 # What says which runs are compared with which; the rest of a configuration is the method's.
 SETTING = ("dataset", "model", "train.optimizer")
-PLACE = ("data_dir", "results", "device", "wandb", "project", "entity", "threads")
+PLACE = ("data_dir", "results", "device", "wandb", "project", "entity", "threads", "weights")
 NOT_METHOD = ("seed", *PLACE, *SETTING, "pruner", "pruner.sparsity")  # runs at several targets are one curve
 NOT_CONDITIONS = ("pruner", "retrain.", "seed", "stop_drop", "score_examples", "spare", "protocol", *PLACE)
 

@@ -10,8 +10,12 @@ from reports.curves import Method
 
 Style = dict[str, Any]
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; markers serve those who print in grey.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#999933")
+# Okabe and Ito's colours, then Tol's muted ones, which colour-blind readers tell apart; markers serve those who
+# print in grey.
+COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#999933"),
+    *("#332288", "#44AA99", "#117733", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#88CCEE"),
+)
 MARKERS = "osD^vPX*<>hdp8H"
 LINES = ("-", "--", ":", "-.")  # of one method with different options
 
@@ -19,7 +23,8 @@ LINES = ("-", "--", ":", "-.")  # of one method with different options
 # method that is not here comes from its name.
 ORDER = (
     *("lottery_ticket", "magnitude", "nnrelief", "random", "snip", "grasp", "synflow", "lamp"),
-    *("gradual_magnitude", "set", "rigl", "wanda", "sparse_gpt", "movement", "l1_filters", "str"),
+    *("gradual_magnitude", "set", "rigl", "wanda", "sparsegpt", "movement", "l1_filters", "soft_threshold"),
+    *("lr_rewinding", "fine_tuning", "early_magnitude", "taylor", "network_slimming", "control"),
 )
 
 

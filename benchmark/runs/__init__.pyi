@@ -4,7 +4,6 @@ from .execution import (
     carry_out as carry_out,
     interruptible as interruptible,
     outcome_of as outcome_of,
-    train_dense as train_dense,
 )
 from .export import export_run as export_run
 from .progress import Progress as Progress

@@ -83,19 +83,6 @@ def _show_again(config: RunConfig) -> None:
         mirror_record(record, settings.wandb, settings.project, settings.entity)
 
 
-def train_dense(config: RunConfig, cores: int | None = None) -> None:
-    """Make the dense training that this run starts from, unless it is made."""
-    import torch
-
-    from benchmark.training import DenseTrainings, Stop, rewind_steps, threads
-
-    _, data = _prepare(config)
-    stop = Stop()
-    dense = DenseTrainings(config, data, stop=stop)
-    with threads(_threads(config, None, cores or torch.get_num_threads())), interruptible(stop):
-        dense.trained(rewind_steps(config.plan(dense.steps)))
-
-
 def _prepare(config: RunConfig) -> tuple[Any, Any]:
     """The device and the data; what is wrong with them shows before anything is written."""
     import torch
