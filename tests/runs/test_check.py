@@ -22,7 +22,11 @@ def _findings(tmp_path: Path, body: str) -> list[Finding]:
     return list(check_method(f"{file}:Mine", {}))
 
 
-@pytest.mark.parametrize("name", [n for n in pruner_names() if n != "control"])  # which needs another run
+# control needs another run; synflow prunes a hundred times wherever it is checked
+CHECKED = [pytest.param(n, marks=[pytest.mark.slow] * (n == "synflow")) for n in pruner_names() if n != "control"]
+
+
+@pytest.mark.parametrize("name", CHECKED)
 def test_every_shipped_method_passes_or_says_why_it_refuses_a_network(name: str) -> None:
     found = list(check_method(name, {}))
     assert [f"{f.what}: {f.wrong}" for f in found if f.wrong] == []
