@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def _blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    """The fenced blocks of a language; those without one are commands."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [body for name, body in found if name == language]
 
 
 def test_the_guide_to_a_new_method_leads_to_a_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

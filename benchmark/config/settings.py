@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
 
@@ -24,7 +24,7 @@ Rate = Annotated[float, Gt(0)]
 class Recipe:
     """A training recipe; the defaults are NNrelief's for LeNets (the authors' code)."""
 
-    epochs: Epochs = 60  # passes over the training split, at least 1
+    epochs: Count = 60  # passes over the training split
     batch_size: Count = 120  # examples in an optimiser step; an incomplete last batch is dropped
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"  # with weight decay; SGD with momentum
     lr: Rate | None = None  # peak learning rate; None: 0.1 for sgd, 0.001 for adam and adamw
@@ -97,8 +97,6 @@ class Settings:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.train.epochs < 1:
-            raise UserError(f"train.epochs must be at least 1, got {self.train.epochs}")
         if self.weights is not None:
             self._hold_weights(self.weights)
         if self.retrain.lr is None:
@@ -115,8 +113,8 @@ class Settings:
     @property
     def retraining(self) -> Recipe:
         """The recipe of a retraining: the training recipe with what `retrain` changes."""
-        changed: dict[str, Any] = {name: getattr(self.retrain, name) for name in ("epochs", "lr", "decay_at")}
-        return replace(self.train, **changed)
+        retrain = self.retrain  # a plan without retrainings does not ask for their recipe
+        return replace(self.train, epochs=max(1, retrain.epochs), lr=retrain.lr, decay_at=retrain.decay_at)
 
 
 def _check_fractions(name: str, values: tuple[float, ...]) -> None:

@@ -118,7 +118,7 @@ def test_a_run_that_has_not_begun_and_one_without_configuration_are_problems(tmp
 
 def test_a_run_that_says_it_is_running_is_as_its_lock_says(tmp_path: Path) -> None:
     folder = write_run(tmp_path, "a", [])
-    (folder / "status.json").write_text('{"state": "running", "reason": ""}')
+    Record(folder).update_status("running")
     assert only(tmp_path).problem.startswith("interrupted: its process was killed")
     with Record(folder).locked():
         assert only(tmp_path).problem == "running"
