@@ -130,9 +130,12 @@ class RunConfig:
     def _differing(self) -> dict[str, Any]:
         """The options that change something: with their default in their place they would be others."""
         found: dict[str, Any] = {}
-        for name, option in options_of(Settings).items():
-            if option.belongs != "place" and _differs(self.settings, name, option.default):
-                found[name] = _value_of(self.settings, name)
+        options = options_of(Settings)
+        place = {name: option.default for name, option in options.items() if option.belongs == "place"}
+        anywhere = dataclasses.replace(self.settings, **place)  # the place fills no other option in
+        for name, option in options.items():
+            if option.belongs != "place" and _differs(anywhere, name, option.default):
+                found[name] = _value_of(anywhere, name)
         for prefix, part in (("dataset.", self.images), ("model.", self.network)):
             found |= {prefix + k: v for k, v in part.options.items() if v != part.defaults.get(k)}
         for name, option in options_of(type(self.pruner)).items():

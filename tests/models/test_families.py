@@ -81,12 +81,17 @@ def test_torchvisions_transformer_counts_as_timms() -> None:
         for net, dense in zip(nets, flops, strict=True):
             net.masks = {name: torch.ones_like(mask) for name, mask in net.masks.items()}
             torch.manual_seed(0)
-            masks = first_decision(method, net, batches).masks
+            try:
+                masks = first_decision(method, net, batches).masks
+            except UserError:  # it refuses both
+                continue
             pruned = MaskedModel(copy.deepcopy(net.module))
             pruned.apply(masks)
             shrunk = shrink(pruned, (3, 32, 32))
             found = count(pruned, dense, structural_flops(shrunk, (3, 32, 32)), shrunk.collapsed)
             rows.append((found, pruned))
+        if not rows:
+            continue
         (left, one), (right, two) = rows
         for name in ("sparsity_prunable", "compression_weights", "compression_params", "flops_effective"):
             assert left[name] == pytest.approx(right[name], rel=1e-12), (method, name)
@@ -94,7 +99,12 @@ def test_torchvisions_transformer_counts_as_timms() -> None:
             assert torch.equal(one.masks[mine], two.masks[theirs]), (method, mine)
 
 
-@pytest.mark.parametrize(("name", "side"), FAMILIES.items())
+# One of plain, depthwise, attention's and grouped networks in the ordinary run; the others take a while.
+ORDINARY = ("timm/resnet18", "timm/mobilenetv3_small_100", "timm/vit_tiny_patch16_224", "timm/regnetx_002")
+CASES = [pytest.param(name, side, marks=[pytest.mark.slow] * (name not in ORDINARY)) for name, side in FAMILIES.items()]
+
+
+@pytest.mark.parametrize(("name", "side"), CASES)
 def test_every_method_scores_and_prunes_it(name: str, side: int) -> None:
     shape = (3, side, side)
     module = build_model(name, 7, 0, shape=shape)
