@@ -73,4 +73,4 @@ def _sweeps() -> None:
     from benchmark.sweep import shipped_sweeps
 
     for name, path in shipped_sweeps().items():
-        print(f"  {name:18s}{path.read_text().partition(chr(10))[0].lstrip('# ')}")
+        print(f"  {name:30s}{path.read_text().partition(chr(10))[0].lstrip('# ')}")

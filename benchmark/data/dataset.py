@@ -104,7 +104,10 @@ def resize(images: Tensor, shape: Shape) -> Tensor:
     if images.shape[1] == 1 and shape[0] == 3:
         images = images.expand(-1, 3, -1, -1)
     elif images.shape[1] != shape[0]:
-        raise UserError(f"this network takes {shape[0]}-channel images and the dataset has {images.shape[1]} channels")
+        raise UserError(
+            f"this network takes {shape[0]}-channel images and the dataset has {images.shape[1]} channels; "
+            "choose another, such as --model resnet_20"
+        )
     if images.shape[2:] != shape[1:]:
         floats = nn.functional.interpolate(images.float(), shape[1:], mode="bilinear", antialias=True)
         images = floats.round_().clamp_(0, 255).to(torch.uint8)

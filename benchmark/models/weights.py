@@ -50,9 +50,10 @@ def read_weights(path: Path, module: nn.Module) -> dict[str, Tensor]:
 def _state_dict(path: Path) -> dict[str, Tensor]:
     try:
         content: Any = _load(path)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"weights: {path} is neither safetensors nor torch.save's tensors: {reason}") from None
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
+        raise UserError(
+            f"weights: {path} is neither safetensors nor torch.save's tensors; save the network's state_dict()"
+        ) from None
     wrapper = next((w for w in WRAPPERS if isinstance(content, dict) and isinstance(content.get(w), dict)), None)
     content = content if wrapper is None else content[wrapper]
     if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):

@@ -104,7 +104,8 @@ def blamed(pruner: Pruner, hook: str) -> Iterator[None]:
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         message = " ".join(str(error).split())[:300]
-        way = "; hooks run without gradients: use loss_gradients or torch.enable_grad()" if "grad" in message else ""
+        no_grad = isinstance(error, RuntimeError) and "grad" in message
+        way = "; hooks run without gradients: use loss_gradients or torch.enable_grad()" if no_grad else ""
         raise MethodError(
             f"{type(pruner).__name__}.{hook} raised {type(error).__name__}: {message} "
             f"({Path(last.filename).name}, line {last.lineno}){way}"
