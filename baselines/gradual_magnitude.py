@@ -36,10 +36,10 @@ class GradualMagnitude(ScoredPruner):
             )
 
     def plan(self, steps: int) -> list[Phase]:
-        first, last = (round(share * steps) for share in (self.start, self.stop))
-        times = [*range(first + self.every, last, self.every), last]
-        rising = [(t, self.sparsity * (1 - (1 - (t - first) / max(1, last - first)) ** 3)) for t in times]
-        return prune_gradually(rising, steps)
+        first, last = (min(round(share * steps), steps - 1) for share in (self.start, self.stop))
+        times = range(first + self.every, last, self.every)
+        rising = [(t, self.sparsity * (1 - (1 - (t - first) / (last - first)) ** 3)) for t in times]
+        return prune_gradually([*rising, (last, self.sparsity)], steps)
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         return {name: w.abs() for name, w in net.weights.items()}

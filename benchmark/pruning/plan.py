@@ -112,7 +112,10 @@ def _trained_between(times: Sequence[int], prunings: Sequence[Prune], steps: int
     edges = [0, *times, steps]
     windows = [Train(start, stop) for start, stop in pairwise(edges) if stop > start]
     if len(windows) != len(prunings) + 1:
-        raise UserError(f"prunings within a training of {steps} steps must be at rising steps in it, got {list(times)}")
+        raise UserError(
+            f"prunings within a training of {steps} steps must be at rising steps after the first and before the last, "
+            f"got {list(times)}; train for longer, or prune elsewhere"
+        )
     return [windows[0], *(phase for pair in zip(prunings, windows[1:], strict=True) for phase in pair)]
 
 

@@ -203,7 +203,7 @@ def test_early_magnitude_prunes_once_at_its_step_and_trains_on() -> None:
         (lambda: SynFlow(rounds=0), "rounds must be at least 1"),
         (lambda: SNIP(rounds=0), "rounds must be at least 1"),
         (lambda: EarlyMagnitude(step=-1), "step must be 0 or more"),
-        (lambda: EarlyMagnitude(step=100).plan(100), "at rising steps in it"),
+        (lambda: EarlyMagnitude(step=100).plan(100), "at rising steps after the first"),
     ],
 )
 def test_impossible_options_are_refused(make, message: str) -> None:

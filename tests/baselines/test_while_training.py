@@ -49,6 +49,9 @@ def test_gradual_sparsity_rises_with_the_cube_of_the_way() -> None:
 
 def test_gradual_pruning_of_a_short_training_prunes_at_the_end_of_its_time() -> None:
     assert GradualMagnitude(sparsity=0.8).plan(8) == [Prune(0.0), Train(0, 6), Prune(0.8, within=True), Train(6, 8)]
+    assert GradualMagnitude(sparsity=0.8).plan(2) == [Prune(0.0), Train(0, 1), Prune(0.8, within=True), Train(1, 2)]
+    one_step = GradualMagnitude(sparsity=0.8, start=0.7, stop=0.71).plan(10)  # no time in which to rise
+    assert one_step == [Prune(0.0), Train(0, 7), Prune(0.8, within=True), Train(7, 10)]
 
 
 def test_set_exchanges_a_constant_share_and_rigl_less_and_less() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = (".git", ".venv", "build", "*.egg-info", "results", "wandb", "__pycache__", ".*_cache", ".hypothesis")
-QUICK = ["--train.epochs=1", "--retrain.epochs=1", "--train_limit=200", "--wandb=off", "--device=cpu", "--seed=0"]
+QUICK = ["--train.epochs=1", "--retrain.epochs=1", "--train_limit=400", "--wandb=off", "--device=cpu", "--seed=0"]
 
 
 @pytest.fixture(scope="module")
