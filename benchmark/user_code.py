@@ -8,12 +8,16 @@ import types
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
+from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError, unknown
 
 SHORT = 8  # characters of a digest that are shown
+OURS = ["benchmark", "baselines", "reports"]  # beside a file in this suite's own folder, and no part of it
+
+Files = tuple[tuple[str, bytes], ...]  # names relative to a folder, and contents
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,10 @@ class Source:
     """Where something is from that is not this suite's own, and its version: what an identity needs of it."""
 
     name: str  # in that file or package, without the path to it
-    digest: str = ""  # sha256 of a file or folder
+    digest: str = ""  # sha256 of a file, with what it imports from beside it, or of a folder
     path: str = ""  # where it was read; no part of an identity
     package: str = ""  # the distribution, and its version
-    content: bytes = b""  # of a file
+    files: Files = ()  # the file and those beside it that it imports
 
     @property
     def identity(self) -> dict[str, str]:
@@ -38,7 +42,7 @@ class Source:
     @property
     def about(self) -> dict[str, Any]:
         """What a record says of it."""
-        return {k: v for k, v in {**asdict(self), "label": self.label}.items() if v and k != "content"}
+        return {k: v for k, v in {**asdict(self), "label": self.label}.items() if v and k != "files"}
 
 
 def is_file(name: str) -> bool:
@@ -63,12 +67,34 @@ def load(kind: str, name: str, what: str, fits: Callable[[object], bool]) -> tup
         missing = not isinstance(error, PermissionError | IsADirectoryError)
         reason = f"there is no file {path}" if missing else f"cannot read {path}: {error.strerror}"
         raise UserError(f"{kind} '{name}': {reason}") from error
-    digest = hashlib.sha256(content).hexdigest()
     module = _module(path.resolve(), content, kind)
+    files = code_of(path)
     found = vars(module).get(own)
     if found is None:
         raise unknown(what, own, (n for n, v in vars(module).items() if fits(v) and _is_of(v, module)), f"in {path}")
-    return found, Source(own, digest, str(path), content=content)
+    return found, Source(own, _digest(files), str(path), files=files)
+
+
+def code_of(path: Path) -> Files:
+    """The Python file at `path`, then all files beside it that it imports, and that these import, sorted by name.
+
+    Found by reading, not by running, so that it is the same whatever was imported before. Raises OSError.
+    """
+    folder = path.resolve().parent
+    finder = ModuleFinder([str(folder)], excludes=OURS)
+    finder.run_script(str(path))
+    found = {Path(file).resolve() for m in finder.modules.values() if (file := getattr(m, "__file__", None))}
+    names = sorted(file.relative_to(folder).as_posix() for file in found - {path.resolve()})
+    return ((path.name, path.read_bytes()), *((name, (folder / name).read_bytes()) for name in names))
+
+
+def _digest(files: Files) -> str:
+    """That of the file, whatever it is called; with others beside it, of all and of the others' names."""
+    (_, first), *beside = files
+    found = hashlib.sha256(first)
+    for name, content in beside:
+        found.update(f"{name} {hashlib.sha256(content).hexdigest()}".encode())
+    return found.hexdigest()
 
 
 @cache

@@ -109,8 +109,9 @@ class RunConfig:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """The user's own files that the run needs again, by the name of their copy in its folder."""
-        return {f"{part_file(part)}": source.content for part, source in self.sources.items() if source.content}
+        """The user's own code that the run needs again, by the name of its copy in the run's folder."""
+        code = ((part, name, content) for part, source in self.sources.items() for name, content in source.files)
+        return {f"{code_folder(part)}/{name}": content for part, name, content in code}
 
     def _called(self, part: str) -> str:
         """The short name of method, network or dataset."""
@@ -151,9 +152,9 @@ class RunConfig:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def part_file(part: str) -> str:
-    """The name, in a run's folder, of the copy of the user's file that defines a part."""
-    return {"pruner": "method.py"}.get(part, f"{part}.py")
+def code_folder(part: str) -> str:
+    """Where, in a run's folder, lies the copy of the user's code that defines a part."""
+    return f"code/{part}"
 
 
 def _value_of(instance: Any, name: str) -> Any:

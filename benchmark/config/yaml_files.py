@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from benchmark.config.run import part_file
+from benchmark.config.run import code_folder
 from benchmark.errors import UserError, unknown
-from benchmark.user_code import is_file
+from benchmark.user_code import code_of, is_file
 
 RECIPES = Path(__file__).parent / "recipes"
 LARGEST = 1 << 18  # bytes of a YAML file; the largest shipped one has 2 KB
@@ -37,7 +37,7 @@ def recipe_options(name: str) -> dict[Any, Any]:
 
 
 def recorded_options(folder: Path, name: str = "config.json") -> dict[str, Any]:
-    """The options of the run in `folder`; where a file of the user's has changed since, its copy there is named.
+    """The options of the run in `folder`; where code of the user's has changed since, its copy there is named.
 
     Raises UserError where there is no run.
     """
@@ -49,11 +49,11 @@ def recorded_options(folder: Path, name: str = "config.json") -> dict[str, Any]:
             f"{folder / name} is not the configuration of a run; give RESULTS/runs/NAME/config.json"
         ) from error
     for part in ("dataset", "model", "pruner"):
-        copy = folder / part_file(part)
-        if is_file(str(options.get(part, ""))) and copy.is_file():
+        if is_file(str(options.get(part, ""))):
             file, _, own = options[part].rpartition(":")
-            same = Path(file).is_file() and Path(file).read_bytes() == copy.read_bytes()
-            options[part] = options[part] if same else f"{copy}:{own}"
+            copy = folder / code_folder(part) / Path(file).name
+            if copy.is_file() and not (Path(file).is_file() and code_of(Path(file)) == code_of(copy)):
+                options[part] = f"{copy}:{own}"
     return options
 
 

@@ -135,6 +135,7 @@ def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: An
     record.remove("traceback.json")
     record.write_json("config.json", config.head)
     for name, content in config.files.items():
+        (record.folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(record.folder / name, lambda file, content=content: file.write(content))
     about_data = {"data_verified": data.verified, "data_digests": data.digests, "classes": data.classes}
     record.write_json("environment.json", {**environment(device), **about_data})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from benchmark.config.discovery import pruner_names
 from benchmark.config.options import read_arguments, run_config
 from benchmark.config.run import RunConfig
 from benchmark.config.settings import Recipe, Settings
@@ -90,7 +92,7 @@ def test_two_versions_of_one_file_are_two_runs_and_say_so(tmp_path: Path) -> Non
     labels = [run.head["method"]["label"] for run in runs]
     assert len({run.id for run in runs}) == len({run.name for run in runs}) == len(set(labels)) == 2
     assert all(label == f"Mine {run.sources['pruner'].digest[:8]}" for label, run in zip(labels, runs, strict=True))
-    assert runs[0].files["method.py"].decode() == METHOD
+    assert runs[0].files["code/pruner/mine.py"].decode() == METHOD
     assert runs[0].dense_id == runs[1].dense_id
 
 
@@ -100,20 +102,55 @@ def test_a_file_that_moves_stays_the_same_method(tmp_path: Path) -> None:
     assert _run(f"--pruner {tmp_path}/a.py:Mine").id == _run(f"--pruner {tmp_path}/b.py:Mine").id
 
 
-def test_a_run_is_done_again_by_its_configuration_with_the_copy_of_its_method(tmp_path: Path) -> None:
-    import json
+def test_what_a_file_imports_from_beside_it_is_part_of_the_method(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from powers import power\n" + METHOD.replace("w.abs()", "w.abs() ** power()"))
+    (tmp_path / "powers").mkdir()
+    (tmp_path / "powers" / "__init__.py").write_text("def power():\n    from exponent import two\n    return two\n")
+    (tmp_path / "unused.py").write_text("one = 1\n")
+    runs = []
+    for exponent in ("two = 2", "two = 2.0"):
+        (tmp_path / "exponent.py").write_text(exponent)
+        runs.append(_run(f"--pruner {tmp_path}/mine.py:Mine"))
+    assert len({run.id for run in runs}) == len({run.head["method"]["label"] for run in runs}) == 2
+    names = ["mine.py", "exponent.py", "powers/__init__.py"]
+    assert [*runs[0].files] == [f"code/pruner/{name}" for name in names]
+    (tmp_path / "unused.py").write_text("one = 2\n")
+    assert _run(f"--pruner {tmp_path}/mine.py:Mine").id == runs[1].id
 
-    file = tmp_path / "mine.py"
-    file.write_text(METHOD)
+
+def test_a_method_of_another_package_is_found_by_name_and_its_version_is_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "of_a_package.py").write_text(METHOD)
+    about = tmp_path / "pruners-1.0.dist-info"
+    about.mkdir()
+    (about / "entry_points.txt").write_text("[prunebench.pruners]\nfrom_afar = of_a_package:Mine\nlost = gone:Mine\n")
+    runs = []
+    for version in ("1.0", "1.1"):
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: pruners\nVersion: {version}\n")
+        runs.append(_run("--pruner from_afar --pruner.strength 3"))
+    assert [run.head["method"]["label"] for run in runs] == ["from_afar pruners 1.0", "from_afar pruners 1.1"]
+    assert len({run.id for run in runs}) == 2
+    assert "from_afar" in pruner_names()
+    with pytest.raises(UserError, match="pruner 'lost': importing gone:Mine failed: ModuleNotFoundError"):
+        _run("--pruner lost")
+
+
+def test_a_run_is_done_again_by_its_configuration_with_the_copy_of_its_code(tmp_path: Path) -> None:
+    file, beside = tmp_path / "mine.py", tmp_path / "beside.py"
+    file.write_text("import beside\n" + METHOD)
+    beside.write_text("\n")
     run = _run(f"--pruner {file}:Mine --pruner.strength 3 --seed 2")
     folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(run.head))
     for name, content in run.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    file.write_text(METHOD + "# changed\n")
-    again = _run(f"--recipe {folder}/config.json")
-    assert (again.id, again.name) == (run.id, run.name)
+    (folder / "config.json").write_text(json.dumps(run.head))
+    for changed in (file, beside):
+        changed.write_text(changed.read_text() + "# changed\n")
+        again = _run(f"--recipe {folder}/config.json")
+        assert (again.id, again.name) == (run.id, run.name)
     assert _run(f"--recipe {folder}/config.json --seed 5").settings.seed == 5
 
 

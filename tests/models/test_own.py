@@ -42,7 +42,8 @@ def test_a_network_from_a_file_is_run_recorded_and_exported(net: Path, tmp_path:
     assert outcome.state == "done"
     point = Record(outcome.folder).read_rows("points.jsonl")[-1]
     assert [layer["total"] for layer in point["layers"]] == [64 * 24, 24 * 10]
-    assert (outcome.folder / "model.py").read_text() == NET
+    copies = {p.name: p.read_text() for p in (outcome.folder / "code" / "model").iterdir()}
+    assert copies == {p.name: p.read_text() for p in net.parent.glob("*.py")}
     before = run.id
     net.write_text(NET.replace("nn.ReLU()", "nn.Tanh()"))
     changed = run_config(read_arguments(f"--model {net}:small --model.width 24 {QUICK}".split()))
