@@ -8,9 +8,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-import io
-import textwrap
-import tokenize
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
+from benchmark.comments import comments
 from benchmark.errors import UserError, unknown
 
 T = TypeVar("T")
@@ -102,7 +100,7 @@ def options_of(cls: type, prefix: str = "", belongs: Belongs = "run") -> dict[st
     Raises UserError where the type of a field cannot be read.
     """
     found: dict[str, Option] = {}
-    hints, comments = _hints(cls), _comments(cls)
+    hints, behind = _hints(cls), comments(cls)
     for f in dataclasses.fields(cls):
         if f.init:
             kind, to = _belonging(hints[f.name], belongs)
@@ -111,17 +109,17 @@ def options_of(cls: type, prefix: str = "", belongs: Belongs = "run") -> dict[st
                 found |= options_of(kind, f"{name}.", to)  # pyright: ignore[reportArgumentType]
             else:
                 default = f.default_factory() if f.default_factory is not MISSING else f.default
-                found[name] = Option(name, kind, default, comments.get(f.name, ""), to)
+                found[name] = Option(name, kind, default, behind.get(f.name, ""), to)
     return found
 
 
 def parameters_of(function: Callable[..., Any], given: int, prefix: str, belongs: Belongs) -> dict[str, Option]:
     """The options of a function: its parameters without the first `given`, which are not the user's to choose."""
-    hints, comments, found = _hints(function), _comments(function), {}
+    hints, behind, found = _hints(function), comments(function), {}
     for p in list(inspect.signature(function).parameters.values())[given:]:
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             default = MISSING if p.default is p.empty else p.default
-            about = comments.get(p.name, "")
+            about = behind.get(p.name, "")
             found[prefix + p.name] = Option(prefix + p.name, hints.get(p.name, Any), default, about, belongs)
     return found
 
@@ -281,31 +279,3 @@ def _plural(kind: Any) -> str:
 
 def _holds_truth(value: Any) -> bool:
     return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_truth, value)))
-
-
-@cache
-def _comments(source: Any) -> dict[str, str]:
-    """The comment behind each field of a class, inherited ones too, or each parameter of a function."""
-    if inspect.isclass(source):
-        inherited = [_comments_in(cls) for cls in reversed(source.__mro__) if dataclasses.is_dataclass(cls)]
-        return {name: text for each in inherited for name, text in each.items()}
-    return _comments_in(source)
-
-
-def _comments_in(source: Any) -> dict[str, str]:
-    try:
-        text = textwrap.dedent(inspect.getsource(source))
-        (tree,) = ast.parse(text).body
-        tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
-    except (OSError, TypeError, SyntaxError, ValueError, tokenize.TokenError):
-        return {}
-    behind = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
-    if isinstance(tree, ast.ClassDef):
-        fields = [n for n in tree.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
-        return {n.target.id: _within(n, behind) for n in fields if isinstance(n.target, ast.Name)}
-    return {node.arg: _within(node, behind) for node in ast.walk(tree) if isinstance(node, ast.arg)}
-
-
-def _within(node: ast.AnnAssign | ast.arg, behind: dict[int, str]) -> str:
-    """The comments on the lines of a node."""
-    return " ".join(behind[line] for line in range(node.lineno, (node.end_lineno or 0) + 1) if line in behind)

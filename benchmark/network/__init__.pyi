@@ -1,13 +1,12 @@
+from .calls import LayerCall as LayerCall, patches as patches
 from .graph import unread_units as unread_units
 from .layers import WeightedLayer as WeightedLayer, layers as layers
 from .masked_model import MaskedModel as MaskedModel, Masks as Masks, digest as digest
 from .removal import Shrunk as Shrunk, masked_copy as masked_copy, shrink as shrink
 from .signals import (
-    LayerCall as LayerCall,
     SignalRecord as SignalRecord,
     Trail as Trail,
     gates as gates,
-    patches as patches,
     small_batches as small_batches,
 )
 from .tracing import without_fast_path as without_fast_path

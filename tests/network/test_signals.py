@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.network.calls import LayerCall
 from benchmark.network.masked_model import MaskedModel
-from benchmark.network.signals import LayerCall, SignalRecord, small_batches
+from benchmark.network.signals import SignalRecord, small_batches
 from benchmark.pruning.gradients import loss_gradients
 from tests.baselines.nnrelief_reference import Residual
 
