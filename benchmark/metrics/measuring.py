@@ -13,7 +13,7 @@ from benchmark.metrics.counting import count
 from benchmark.metrics.firing import firing_patterns
 from benchmark.metrics.flops import FlopCount, structural_flops
 from benchmark.network import MaskedModel, digest, shrink
-from benchmark.records import Row, write_atomically
+from benchmark.records import Row, write_atomically, write_masks
 
 FIRING_EXAMPLES = 1000  # of the validation split, evenly spaced, at least; at most twice as many
 
@@ -21,16 +21,19 @@ FIRING_EXAMPLES = 1000  # of the validation split, evenly spaced, at least; at m
 def measure(net: MaskedModel, data: Dataset, flops: FlopCount, autocast: Autocast, firing_file: Path) -> Row:
     """The fields of a measured point that depend on the network alone, under the names of the records.
 
-    Test data are read here, once. How often each unit fires for each class goes into `firing_file`.
+    Test data are read here, once. How often each unit fires for each class goes into `firing_file`, the masks beside
+    it.
     """
     shrunk = shrink(net, data.shape)
+    masks_sha256 = digest(net.masks)
+    write_masks(firing_file.parent, masks_sha256, {name: mask.cpu().numpy() for name, mask in net.masks.items()})
     return {
         **evaluate_split(net, data, "test", autocast),
         **prefixed("val_", evaluate_split(net, data, "validation", autocast)),
         **count(net, flops, structural_flops(shrunk, data.shape), shrunk.collapsed),
         **_firing(net, data, firing_file),
         "weights_sha256": digest(net.module.state_dict()),
-        "masks_sha256": digest(net.masks),
+        "masks_sha256": masks_sha256,
     }
 
 

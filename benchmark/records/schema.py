@@ -94,7 +94,7 @@ class PointRow(TypedDict):
     firing: list[FiringRow]
     firing_sha256: str  # of the file with each unit's rates by class
     weights_sha256: str
-    masks_sha256: str
+    masks_sha256: str  # of the masks, which a file of their name holds, see `read_masks`
     step: int
     epochs_total: float
     train_flops: float
