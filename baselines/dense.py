@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from benchmark import RETRAIN, Batches, MaskedModel, Phase, Prune, Pruned, Pruner, Train
-from benchmark.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +22,7 @@ class Dense(Pruner):
     Cost: nothing.
     """
 
-    rounds: int = 0  # retrainings after the dense training
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.rounds < 0:
-            raise UserError(f"pruner.rounds must be 0 or more, got {self.rounds}")
+    rounds: Annotated[int, Ge(0), Le(1000)] = 0  # retrainings after the dense training
 
     def plan(self, steps: int) -> list[Phase]:
         return [Train(0, steps), *(phase for _ in range(self.rounds) for phase in (Prune(0.0), RETRAIN))]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
 
 from benchmark import Batches, MaskedModel, Phase, ScoredPruner, Scores, prune_at_init, prune_gradually
-from benchmark.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +22,7 @@ class EarlyMagnitude(ScoredPruner):
     Cost: nothing but a sort.
     """
 
-    step: int = 0  # optimiser step, below those of the training, after which the weights are pruned; 0: before any
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.step < 0:
-            raise UserError(f"pruner.step must be 0 or more, got {self.step}")
+    step: Annotated[int, Ge(0)] = 0  # step of the training, below its end, after which is pruned; 0: before it
 
     def plan(self, steps: int) -> list[Phase]:
         if self.step == 0:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from benchmark import (
-    Batches,
-    MaskedModel,
-    Phase,
-    ScoredPruner,
-    Scores,
-    check_retraining,
-    geometric_sparsities,
-    train_prune_train_on,
-)
+from annotated_types import Gt, Le
+
+from benchmark import Batches, IterativePruner, MaskedModel, Phase, Rounds, Scores, train_prune_train_on
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTuning(ScoredPruner):
+class FineTuning(IterativePruner):
     """Keep the largest weights after training, at their trained values, and train on at the last learning rate.
 
     Score: |w|.
@@ -30,16 +24,12 @@ class FineTuning(ScoredPruner):
     """
 
     sparsity: float = 0.965  # target of the last round, in [0, 1)
-    rounds: int = 15  # at least 1: prune-and-train rounds, each removing the same share of what is left, here 20 %
-    retrain_share: float = 1.0  # length of each retraining as a share of the training, in (0, 1]; as lr_rewinding's
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_retraining(self.rounds, self.retrain_share)
+    rounds: Rounds = 15  # prune-and-train rounds, each removing the same share of what is left, here 20 %
+    retrain_share: Annotated[float, Gt(0), Le(1)] = 1.0  # length of each retraining, as a share of the training
 
     def plan(self, steps: int) -> list[Phase]:
         length = max(1, round(self.retrain_share * steps))
-        return train_prune_train_on(geometric_sparsities(self.sparsity, self.rounds), steps, length)
+        return train_prune_train_on(self.targets, steps, length)
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         return {name: w.abs() for name, w in net.weights.items()}

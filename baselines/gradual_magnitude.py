@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from benchmark import Batches, MaskedModel, Phase, ScoredPruner, Scores, check_every, prune_gradually
+from annotated_types import Ge
+
+from benchmark import Batches, MaskedModel, Phase, ScoredPruner, Scores, prune_gradually
 from benchmark.errors import UserError
 
 
@@ -22,13 +25,12 @@ class GradualMagnitude(ScoredPruner):
     Cost: nothing but sorts.
     """
 
-    every: int = 100  # at least 1: optimiser steps between two prunings; the paper's are 100 to 1000
+    every: Annotated[int, Ge(1)] = 100  # optimiser steps between two prunings; the paper's are 100 to 1000
     start: float = 0.0  # share of the training, in [0, stop), before sparsity begins to rise
     stop: float = 0.75  # share of the training, in (start, 1), after which it stays, and the network recovers
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_every(self.every)
         if not 0 <= self.start < self.stop < 1:
             raise UserError(
                 "pruner.start and pruner.stop must be rising shares of the training, in [0, 1), "

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Gt
 
 from benchmark import Batches, MaskedModel, ScoredPruner, Scores, loss_gradients, training_loss
-from benchmark.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +24,7 @@ class GraSP(ScoredPruner):
     Cost: 2 forward and 3 backward passes, 9 forward passes in all.
     """
 
-    temperature: float = 200.0  # above 0, divides the logits; the authors' code
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.temperature > 0:
-            raise UserError(f"pruner.temperature must be above 0, got {self.temperature:g}")
+    temperature: Annotated[float, Gt(0)] = 200.0  # divides the logits; the authors' code
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         gradient = loss_gradients(net, batches, self.temperature)

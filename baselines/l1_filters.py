@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark import (
-    Batches,
-    Distribution,
-    MaskedModel,
-    Phase,
-    ScoredPruner,
-    Scores,
-    Structure,
-    check_rounds,
-    geometric_sparsities,
-    train_prune_retrain,
-)
+from benchmark import Batches, Distribution, IterativePruner, MaskedModel, Rounds, Scores, Structure
 from benchmark.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class L1Filters(ScoredPruner):
+class L1Filters(IterativePruner):
     """Keep the filters with the largest sum of absolute weights, and remove the others whole; retrain.
 
     With a filter (or a neuron) go its bias, its batch norm and the connections that read it, so the network that is
@@ -40,16 +29,12 @@ class L1Filters(ScoredPruner):
     sparsity: float = 0.5  # share of the filters of each layer that goes, in [0, 1)
     distribution: Distribution = "uniform"  # the paper's: within each layer; "global" as it is tried in section 3.3
     structure: Structure = "filters"  # and nothing else
-    rounds: int = 1  # prune-and-retrain rounds; the paper's is one
+    rounds: Rounds = 1  # prune-and-retrain rounds; the paper's is one
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_rounds(self.rounds)
         if self.structure != "filters":
             raise UserError(f"l1_filters removes filters: pruner.structure must be filters, got {self.structure}")
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         return {name: w.abs() for name, w in net.weights.items()}
-
-    def plan(self, steps: int) -> list[Phase]:
-        return train_prune_retrain(geometric_sparsities(self.sparsity, self.rounds), steps)

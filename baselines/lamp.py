@@ -7,20 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark import (
-    Batches,
-    MaskedModel,
-    Phase,
-    ScoredPruner,
-    Scores,
-    check_rounds,
-    geometric_sparsities,
-    train_prune_retrain,
-)
+from benchmark import Batches, IterativePruner, MaskedModel, Scores
 
 
 @dataclass(frozen=True, kw_only=True)
-class LAMP(ScoredPruner):
+class LAMP(IterativePruner):
     """Keep the weights that are large beside those of their layer that would outlive them, retrain, and repeat.
 
     Within a layer the order is that of magnitude; between layers a score is the share of the layer's energy that
@@ -36,17 +27,9 @@ class LAMP(ScoredPruner):
     """
 
     sparsity: float = 0.95  # target of the last round, in [0, 1)
-    rounds: int = 10  # prune-and-retrain rounds, each removing the same share of what is left
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_rounds(self.rounds)
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         return {name: _share_of_survivors(w.square()) for name, w in net.weights.items()}
-
-    def plan(self, steps: int) -> list[Phase]:
-        return train_prune_retrain(geometric_sparsities(self.sparsity, self.rounds), steps)
 
 
 def _share_of_survivors(squares: Tensor) -> Tensor:

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark import (
-    Batches,
-    MaskedModel,
-    Phase,
-    ScoredPruner,
-    Scores,
-    check_rounds,
-    geometric_sparsities,
-    train_prune_rewind,
-)
+from benchmark import Batches, IterativePruner, MaskedModel, Phase, Rounds, Scores, train_prune_rewind
 
 
 @dataclass(frozen=True, kw_only=True)
-class LotteryTicket(ScoredPruner):
+class LotteryTicket(IterativePruner):
     """Keep the largest weights after training, put them back to their early values, train again.
 
     When: rewinding.
@@ -31,12 +22,8 @@ class LotteryTicket(ScoredPruner):
     """
 
     sparsity: float = 0.965  # target of the last round, in [0, 1)
-    rounds: int = 15  # prune-and-train rounds, each removing the same share of what is left, by default 20 %
+    rounds: Rounds = 15  # prune-and-train rounds, each removing the same share of what is left, by default 20 %
     rewind_step: int | None = None  # step of the dense training whose weights are put back; None: after 2 % of it
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_rounds(self.rounds)
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         return {name: w.abs() for name, w in net.weights.items()}
@@ -44,4 +31,4 @@ class LotteryTicket(ScoredPruner):
     def plan(self, steps: int) -> list[Phase]:
         # of the training, ResNet-20 needs 3 %, VGG-16 1.5 % and a LeNet nothing (the second paper, section 4)
         step = round(0.02 * steps) if self.rewind_step is None else self.rewind_step
-        return train_prune_rewind(geometric_sparsities(self.sparsity, self.rounds), steps, step)
+        return train_prune_rewind(self.targets, steps, step)

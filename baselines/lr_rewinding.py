@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from benchmark import (
-    Batches,
-    MaskedModel,
-    Phase,
-    ScoredPruner,
-    Scores,
-    check_retraining,
-    geometric_sparsities,
-    train_prune_rewind,
-)
+from annotated_types import Gt, Le
+
+from benchmark import Batches, IterativePruner, MaskedModel, Phase, Rounds, Scores, train_prune_rewind
 
 
 @dataclass(frozen=True, kw_only=True)
-class LRRewinding(ScoredPruner):
+class LRRewinding(IterativePruner):
     """Keep the largest weights after training, at their trained values, and train again as in the beginning.
 
     Score: |w|.
@@ -29,16 +23,12 @@ class LRRewinding(ScoredPruner):
     """
 
     sparsity: float = 0.965  # target of the last round, in [0, 1)
-    rounds: int = 15  # at least 1: prune-and-train rounds, each removing the same share of what is left, here 20 %
-    retrain_share: float = 1.0  # share of the training, its end, that each round repeats, in (0, 1]; the paper's
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_retraining(self.rounds, self.retrain_share)
+    rounds: Rounds = 15  # prune-and-train rounds, each removing the same share of what is left, here 20 %
+    retrain_share: Annotated[float, Gt(0), Le(1)] = 1.0  # share of the training, its end, that a round repeats
 
     def plan(self, steps: int) -> list[Phase]:
         start = min(steps - 1, steps - round(self.retrain_share * steps))
-        return train_prune_rewind(geometric_sparsities(self.sparsity, self.rounds), steps, start, weights=False)
+        return train_prune_rewind(self.targets, steps, start, weights=False)
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         return {name: w.abs() for name, w in net.weights.items()}

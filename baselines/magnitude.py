@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark import (
-    Batches,
-    MaskedModel,
-    Phase,
-    ScoredPruner,
-    Scores,
-    check_rounds,
-    geometric_sparsities,
-    train_prune_retrain,
-)
+from benchmark import Batches, IterativePruner, MaskedModel, Scores
 
 
 @dataclass(frozen=True, kw_only=True)
-class Magnitude(ScoredPruner):
+class Magnitude(IterativePruner):
     """Keep the largest weights of a trained network, retrain, and repeat.
 
     When: after training.
@@ -32,14 +23,6 @@ class Magnitude(ScoredPruner):
     """
 
     sparsity: float = 0.95  # target of the last round, in [0, 1)
-    rounds: int = 10  # prune-and-retrain rounds, each removing the same share of what is left
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_rounds(self.rounds)
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         return {name: w.abs() for name, w in net.weights.items()}
-
-    def plan(self, steps: int) -> list[Phase]:
-        return train_prune_retrain(geometric_sparsities(self.sparsity, self.rounds), steps)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 
 from benchmark import Batches, MaskedModel, Phase, ScoredPruner, Scores, SoftPruner, Tensors, keep_top, train_softly
 from benchmark.errors import UserError
@@ -25,12 +27,12 @@ class Movement(SoftPruner, ScoredPruner):
     Cost: trains as the dense network does, and sorts.
     """
 
-    warmup: float = 0.1  # share of the training before anything is left out; the authors' code
-    cooldown: float = 0.2  # share of the training at the target, at the end; the authors' code
+    warmup: Annotated[float, Ge(0)] = 0.1  # share of the training before anything is left out; the authors' code
+    cooldown: Annotated[float, Ge(0)] = 0.2  # share of the training at the target, at the end; the authors' code
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.warmup < 0 or self.cooldown < 0 or self.warmup + self.cooldown >= 1:
+        if self.warmup + self.cooldown >= 1:
             raise UserError(
                 "pruner.warmup and pruner.cooldown must be shares of the training that leave some between them, "
                 f"got {self.warmup:g}, {self.cooldown:g}"

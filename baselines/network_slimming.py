@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from benchmark import (
@@ -44,14 +46,12 @@ class NetworkSlimming(SoftPruner, ScoredPruner):
 
     sparsity: float = 0.7  # share of the weights of removable filters that goes, in [0, 1); the paper: of channels
     structure: Structure = "filters"  # and nothing else
-    penalty_weight: float = 1e-4  # of the sum of |gamma| in the loss; the paper: 1e-4 for VGG, 1e-5 for ResNets
+    penalty_weight: Annotated[float, Ge(0)] = 1e-4  # of the sum of |gamma|; the paper: 1e-4 for VGG, 1e-5 for ResNets
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.structure != "filters":
             raise UserError(f"network_slimming removes filters: pruner.structure must be filters, got {self.structure}")
-        if self.penalty_weight < 0:
-            raise UserError(f"pruner.penalty_weight must be 0 or more, got {self.penalty_weight:g}")
 
     def plan(self, steps: int) -> list[Phase]:
         return [Prune(0.0), Train(0, steps), Prune(self.sparsity), RETRAIN]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
-from benchmark import Batches, MaskedModel, Phase, Scores, SparseTraining, check_every, loss_gradients, train_sparsely
-from benchmark.errors import UserError
+from annotated_types import Ge, Gt, Le, Lt
+
+from benchmark import Batches, MaskedModel, Phase, Scores, SparseTraining, loss_gradients, train_sparsely
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,17 +25,9 @@ class RigL(SparseTraining):
     Cost: 1 forward and 1 backward pass at each exchange.
     """
 
-    every: int = 100  # at least 1: optimiser steps between two exchanges; the paper's delta T
-    swap: float = 0.3  # in (0, 1): share of each layer's kept weights exchanged at the beginning; the paper's alpha
-    stop: float = 0.75  # share of the training, in (0, 1], after which the masks stay; the paper's T_end
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_every(self.every)
-        if not (0 < self.swap < 1 and 0 < self.stop <= 1):
-            raise UserError(
-                f"pruner.swap must be in (0, 1) and pruner.stop in (0, 1], got {self.swap:g}, {self.stop:g}"
-            )
+    every: Annotated[int, Ge(1)] = 100  # optimiser steps between two exchanges; the paper's delta T
+    swap: Annotated[float, Gt(0), Lt(1)] = 0.3  # share of a layer's kept weights exchanged at first; the paper's alpha
+    stop: Annotated[float, Gt(0), Le(1)] = 0.75  # share of the training after which the masks stay; the paper's T_end
 
     def plan(self, steps: int) -> list[Phase]:
         def swap(share: float) -> float:

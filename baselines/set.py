@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt, Lt
 
-from benchmark import Batches, MaskedModel, Phase, Scores, SparseTraining, check_every, train_sparsely
-from benchmark.errors import UserError
+from benchmark import Batches, MaskedModel, Phase, Scores, SparseTraining, train_sparsely
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +26,8 @@ class SET(SparseTraining):
     Cost: nothing but sorts.
     """
 
-    every: int = 100  # at least 1: optimiser steps between two exchanges; Evci et al. 2020
-    swap: float = 0.3  # in (0, 1): share of each layer's kept weights that is exchanged; the paper's zeta
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_every(self.every)
-        if not 0 < self.swap < 1:
-            raise UserError(f"pruner.swap must be in (0, 1), got {self.swap:g}")
+    every: Annotated[int, Ge(1)] = 100  # optimiser steps between two exchanges; Evci et al. 2020
+    swap: Annotated[float, Gt(0), Lt(1)] = 0.3  # share of each layer's kept weights that is exchanged; the paper's zeta
 
     def plan(self, steps: int) -> list[Phase]:
         return train_sparsely(self.sparsity, steps, self.every, steps, lambda share: self.swap)

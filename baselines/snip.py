@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark import (
-    Batches,
-    MaskedModel,
-    Phase,
-    ScoredPruner,
-    Scores,
-    check_rounds,
-    geometric_sparsities,
-    loss_gradients,
-    prune_at_init,
-)
+from benchmark import Batches, IterativePruner, MaskedModel, Phase, Rounds, Scores, loss_gradients, prune_at_init
 
 
 @dataclass(frozen=True, kw_only=True)
-class SNIP(ScoredPruner):
+class SNIP(IterativePruner):
     """Keep the weights whose removal would change the loss most, before any training.
 
     When: at initialisation.
@@ -30,14 +20,10 @@ class SNIP(ScoredPruner):
     Differs: the gradient is averaged over `batches`; the paper takes one batch.
     """
 
-    rounds: int = 1  # at least 1: prunings before training, each removing the same share of what is left; 1: the paper
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_rounds(self.rounds)
+    rounds: Rounds = 1  # prunings before training, each removing the same share of what is left; 1: the paper
 
     def plan(self, steps: int) -> list[Phase]:
-        return prune_at_init(geometric_sparsities(self.sparsity, self.rounds), steps)
+        return prune_at_init(self.targets, steps)
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         gradients = loss_gradients(net, batches)

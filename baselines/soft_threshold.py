@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
 from benchmark import Batches, MaskedModel, Phase, Prune, Pruned, SoftPruner, Tensors, train_softly
-from benchmark.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,16 +27,9 @@ class SoftThreshold(SoftPruner):
     Cost: trains as the dense network does.
     """
 
-    decay: float = 0.1  # 0 or more: weight decay of s, the knob of the sparsity reached; ours, for the default recipe
-    initial: float = -8.0  # below 0: s before training, a threshold of 0.0003; ours
-    rate: float = 100.0  # above 0: how much further than a weight s moves in a step of Adam; 1 is the paper's
-
-    def __post_init__(self) -> None:
-        if not (self.initial < 0 < self.rate and self.decay >= 0):
-            raise UserError(
-                "pruner.initial must be below 0, pruner.rate above 0 and pruner.decay 0 or more, "
-                f"got {self.initial:g}, {self.rate:g}, {self.decay:g}"
-            )
+    decay: Annotated[float, Ge(0)] = 0.1  # weight decay of s, sets the sparsity; ours, for the default recipe
+    initial: Annotated[float, Lt(0)] = -8.0  # s before training, a threshold of 0.0003; ours
+    rate: Annotated[float, Gt(0)] = 100.0  # how much further than a weight s moves in a step of Adam; 1 is the paper's
 
     def plan(self, steps: int) -> list[Phase]:
         return train_softly(None, steps)

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor
 
 from benchmark import (
     Batches,
     Distribution,
+    IterativePruner,
     MaskedModel,
-    Phase,
     Prune,
     Pruned,
-    ScoredPruner,
+    Rounds,
     Scores,
-    check_rounds,
-    geometric_sparsities,
     input_grams,
     keep_top,
-    train_prune_retrain,
 )
 from benchmark.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class SparseGPT(ScoredPruner):
+class SparseGPT(IterativePruner):
     """Keep the weights that cost a layer's output most, and change those that stay so that it hardly moves.
 
     Each layer by itself is to give on its inputs X what it gave before: the least squares of (W' - W) X. Columns
@@ -47,25 +46,17 @@ class SparseGPT(ScoredPruner):
 
     sparsity: float = 0.5  # target of the last round, in [0, 1)
     distribution: Distribution = "uniform"  # each layer alike, the paper's, or "rows": each output unit alike
-    rounds: int = 1  # prune-and-retrain rounds, each removing the same share of what is left; the paper prunes once
-    dampening: float = 0.01  # added to the diagonal of X X^T, as a share of its mean; the authors' code
-    block: int = 128  # columns whose masks are chosen together, the paper's; for n:m it is m
+    rounds: Rounds = 1  # prune-and-retrain rounds, each removing the same share of what is left; the paper prunes once
+    dampening: Annotated[float, Gt(0)] = 0.01  # added to X X^T's diagonal, as a share of its mean; the authors' code
+    block: Annotated[int, Ge(1)] = 128  # columns whose masks are chosen together, the paper's; for n:m it is m
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_rounds(self.rounds)
         if self.distribution not in ("uniform", "rows") or self.structure in ("kernels", "filters"):
             raise UserError(
                 "sparsegpt prunes layer by layer, weight by weight: pruner.distribution must be uniform or rows and "
                 f"pruner.structure weights or n:m, got {self.distribution}, {self.structure}"
             )
-        if self.dampening <= 0 or self.block < 1:
-            raise UserError(
-                f"pruner.dampening must be above 0 and pruner.block at least 1, got {self.dampening:g}, {self.block}"
-            )
-
-    def plan(self, steps: int) -> list[Phase]:
-        return train_prune_retrain(geometric_sparsities(self.sparsity, self.rounds), steps)
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         """What each weight costs while all others stand."""

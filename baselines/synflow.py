@@ -8,20 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch.func import functional_call
 
-from benchmark import (
-    Batches,
-    MaskedModel,
-    Phase,
-    ScoredPruner,
-    Scores,
-    check_rounds,
-    geometric_sparsities,
-    prune_at_init,
-)
+from benchmark import Batches, IterativePruner, MaskedModel, Phase, Rounds, Scores, prune_at_init
 
 
 @dataclass(frozen=True, kw_only=True)
-class SynFlow(ScoredPruner):
+class SynFlow(IterativePruner):
     """Keep the weights that carry most of the sum over all paths, in many small steps, so that no layer runs empty.
 
     Score: |w| * dR/d|w|, R the sum of the outputs of the network with |w| in place of every value, for an input of
@@ -34,14 +25,10 @@ class SynFlow(ScoredPruner):
     Cost: 100 rounds of 1 forward and 1 backward pass of one input.
     """
 
-    rounds: int = 100  # at least 1; the paper's
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_rounds(self.rounds)
+    rounds: Rounds = 100  # the paper's
 
     def plan(self, steps: int) -> list[Phase]:
-        return prune_at_init(geometric_sparsities(self.sparsity, self.rounds), steps)
+        return prune_at_init(self.targets, steps)
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         ones = torch.ones_like(batches[0][0][:1])

@@ -6,21 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmark import (
-    Batches,
-    MaskedModel,
-    Phase,
-    ScoredPruner,
-    Scores,
-    check_rounds,
-    geometric_sparsities,
-    loss_gradients,
-    train_prune_retrain,
-)
+from benchmark import Batches, IterativePruner, MaskedModel, Scores, loss_gradients
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taylor(ScoredPruner):
+class Taylor(IterativePruner):
     """Keep the weights of a trained network whose removal would change the loss most, retrain, and repeat.
 
     The square is taken of each batch's change and then averaged: on a trained network the gradients of the batches
@@ -37,11 +27,6 @@ class Taylor(ScoredPruner):
     """
 
     sparsity: float = 0.95  # target of the last round, in [0, 1)
-    rounds: int = 10  # prune-and-retrain rounds, each removing the same share of what is left
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_rounds(self.rounds)
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         changes = [loss_gradients(net, [batch]) for batch in batches]
@@ -49,6 +34,3 @@ class Taylor(ScoredPruner):
             name: torch.stack([(w * gradients[name]).square() for gradients in changes]).mean(0)
             for name, w in net.weights.items()
         }
-
-    def plan(self, steps: int) -> list[Phase]:
-        return train_prune_retrain(geometric_sparsities(self.sparsity, self.rounds), steps)

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark import (
-    Batches,
-    Distribution,
-    MaskedModel,
-    Phase,
-    ScoredPruner,
-    Scores,
-    check_rounds,
-    geometric_sparsities,
-    input_norms,
-    train_prune_retrain,
-)
+from benchmark import Batches, Distribution, IterativePruner, MaskedModel, Rounds, Scores, input_norms
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanda(ScoredPruner):
+class Wanda(IterativePruner):
     """Keep, for every output unit, the weights that are large times the norm of the input they read.
 
     The closest relative of NNrelief, which keeps by |w| times what is read too. They differ in four things. NNrelief
@@ -43,15 +32,8 @@ class Wanda(ScoredPruner):
 
     sparsity: float = 0.5  # target of the last round, in [0, 1)
     distribution: Distribution = "rows"  # the paper's: the weights of an output unit compete
-    rounds: int = 1  # prune-and-retrain rounds, each removing the same share of what is left; the paper prunes once
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_rounds(self.rounds)
+    rounds: Rounds = 1  # prune-and-retrain rounds, each removing the same share of what is left; the paper prunes once
 
     def score(self, net: MaskedModel, batches: Batches) -> Scores:
         norms = input_norms(net, batches)
         return {name: w.abs() * norms[name] for name, w in net.weights.items()}
-
-    def plan(self, steps: int) -> list[Phase]:
-        return train_prune_retrain(geometric_sparsities(self.sparsity, self.rounds), steps)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 import torch
 
-from benchmark.config.discovery import pruner_class, pruner_names
+from benchmark.config.discovery import pruner_class, pruner_names, shipped_files
 from benchmark.config.facts import FACTS, method_facts
 from benchmark.data.dataset import load_dataset, pruning_batches
 from benchmark.errors import UserError
@@ -53,3 +56,20 @@ def test_every_method_says_when_it_prunes_what_it_looks_at_and_what_that_costs(n
     facts = method_facts(cls.__doc__ or "")
     assert facts.keys() == set(FACTS)
     assert facts["When"] == family(checked_plan(cls(), 10_000), 10_000)
+
+
+def _lines_of_code(path: Path) -> int:
+    """Without imports, docstrings, comments and empty lines."""
+    text = path.read_text()
+    lines = {n for n, line in enumerate(text.splitlines(), start=1) if line.strip() and line.strip()[0] != "#"}
+    for node in ast.walk(ast.parse(text)):
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.stmt) and (docstring or isinstance(node, ast.Import | ast.ImportFrom)):
+            lines -= set(range(node.lineno, (node.end_lineno or 0) + 1))
+    return len(lines)
+
+
+def test_a_method_is_under_ninety_lines_of_code_and_most_are_under_forty() -> None:
+    lengths = {name: _lines_of_code(path) for name, path in shipped_files().items() if path.stem != "method"}
+    assert max(lengths.values()) <= 90, lengths
+    assert sum(length <= 40 for length in lengths.values()) > 0.9 * len(lengths), lengths

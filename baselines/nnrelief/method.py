@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.nnrelief.importance import ConnectionSignals, Formula, Norm, largest_share
-from benchmark import RETRAIN, Batches, MaskedModel, Phase, Prune, Pruned, Pruner, Rewind, Scores, Train, check_rounds
+from benchmark import RETRAIN, Batches, MaskedModel, Phase, Prune, Pruned, Pruner, Rewind, Rounds, Scores, Train
 from benchmark.errors import UserError
 from benchmark.network import SignalRecord, WeightedLayer, gates, small_batches, unread_units
 
@@ -58,7 +58,7 @@ class NNrelief(Pruner):
 
     alpha_conv: float = 0.9  # share of a filter's signal that is kept, in (0, 1]; the authors' program
     alpha_fc: float = 0.95  # share of a neuron's signal that is kept, in (0, 1]; the authors' program
-    rounds: int = 5  # prune-and-retrain rounds; the authors' program (their README has 20, 6 and 10)
+    rounds: Rounds = 5  # prune-and-retrain rounds; the authors' program (their README has 20, 6 and 10)
     formula: Formula = "paper"
     rewind: bool = False  # retrain from the initial weights, as the paper does on LeNets; their recipes say so
     norm: Norm | None = None  # of output maps; None: `sum` in the released formula without batch norm (LeNets)
@@ -69,7 +69,6 @@ class NNrelief(Pruner):
             if not 0 < alpha <= 1:
                 way = f"write {alpha / 100:g} for {alpha:g} %" if 1 < alpha <= 100 else "0.95 keeps 95 % of the signal"
                 raise UserError(f"pruner.{name} must be in (0, 1], got {alpha:g}; {way}")
-        check_rounds(self.rounds)
 
     def plan(self, steps: int) -> list[Phase]:
         rewind: list[Phase] = [Rewind(0)] if self.rewind else []

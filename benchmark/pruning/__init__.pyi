@@ -22,10 +22,8 @@ from .plan import (
     Point as Point,
     Prune as Prune,
     Rewind as Rewind,
+    Rounds as Rounds,
     Train as Train,
-    check_every as check_every,
-    check_retraining as check_retraining,
-    check_rounds as check_rounds,
     epochs_of as epochs_of,
     family as family,
     geometric_sparsities as geometric_sparsities,
@@ -40,6 +38,7 @@ from .plan import (
     without_retraining as without_retraining,
 )
 from .pruner import (
+    IterativePruner as IterativePruner,
     Pruned as Pruned,
     Pruner as Pruner,
     ScoredPruner as ScoredPruner,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
 
 from benchmark.errors import UserError
 
 Schedule = Literal["train", "retrain"]
+Rounds = Annotated[int, Ge(1), Le(1000)]  # of pruning; more than any paper has
 
 
 @dataclass(frozen=True)
@@ -117,25 +120,6 @@ def _trained_between(times: Sequence[int], prunings: Sequence[Prune], steps: int
             f"got {list(times)}; train for longer, or prune elsewhere"
         )
     return [windows[0], *(phase for pair in zip(prunings, windows[1:], strict=True) for phase in pair)]
-
-
-def check_rounds(rounds: int) -> None:
-    """Raises UserError unless there is at least one round."""
-    if rounds < 1:
-        raise UserError(f"pruner.rounds must be at least 1, got {rounds}")
-
-
-def check_retraining(rounds: int, share: float) -> None:
-    """Raises UserError unless there is a round, and a retraining in each, of a share of the training."""
-    check_rounds(rounds)
-    if not 0 < share <= 1:
-        raise UserError(f"pruner.retrain_share must be in (0, 1], a share of the training, got {share:g}")
-
-
-def check_every(every: int) -> None:
-    """Raises UserError unless weights are exchanged every so many steps, at least each."""
-    if every < 1:
-        raise UserError(f"pruner.every must be at least 1 step, got {every}")
 
 
 def geometric_sparsities(sparsity: float, rounds: int) -> list[float]:

@@ -21,7 +21,7 @@ from benchmark.pruning.masks import (
     exchange,
     keep_top,
 )
-from benchmark.pruning.plan import Phase, Prune, prune_at_init
+from benchmark.pruning.plan import Phase, Prune, Rounds, geometric_sparsities, prune_at_init, train_prune_retrain
 
 Tensors = dict[str, Tensor]
 
@@ -94,6 +94,22 @@ class ScoredPruner(Pruner):
         example = batches[0][0][:1]
         scored = {name: scores[name] for name in removable_layers(net, example)}
         return whole_units(net, keep_top(scored, net.masks, phase.sparsity, self.distribution, "filters"), example)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IterativePruner(ScoredPruner):
+    """A method that reaches its target in rounds, each removing the same share of what is left."""
+
+    rounds: Rounds = 10  # prune-and-retrain rounds, each removing the same share of what is left; 1: at once
+
+    @property
+    def targets(self) -> list[float]:
+        """The sparsity of each round."""
+        return geometric_sparsities(self.sparsity, self.rounds)
+
+    def plan(self, steps: int) -> list[Phase]:
+        """By default train, then prune and retrain in every round."""
+        return train_prune_retrain(self.targets, steps)
 
 
 @dataclass(frozen=True, kw_only=True)

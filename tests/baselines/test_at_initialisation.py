@@ -199,10 +199,10 @@ def test_early_magnitude_prunes_once_at_its_step_and_trains_on() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GraSP(temperature=0.0), "temperature must be above 0, got 0"),
-        (lambda: SynFlow(rounds=0), "rounds must be at least 1"),
-        (lambda: SNIP(rounds=0), "rounds must be at least 1"),
-        (lambda: EarlyMagnitude(step=-1), "step must be 0 or more"),
+        (lambda: GraSP(temperature=0.0), "temperature must be a number, above 0, got 0"),
+        (lambda: SynFlow(rounds=0), "rounds must be a whole number, in"),
+        (lambda: SNIP(rounds=0), "rounds must be a whole number, in"),
+        (lambda: EarlyMagnitude(step=-1), "step must be a whole number, at least 0"),
         (lambda: EarlyMagnitude(step=100).plan(100), "at rising steps after the first"),
     ],
 )

@@ -71,7 +71,7 @@ def test_a_network_without_batch_norm_is_refused_before_training(tmp_path: Path)
         carry_out(run_config({**OPTIONS, "results": tmp_path, "model": "lenet_5"}))
     with pytest.raises(UserError, match="must be filters"):
         NetworkSlimming(structure="weights")
-    with pytest.raises(UserError, match="penalty_weight must be 0 or more"):
+    with pytest.raises(UserError, match="penalty_weight must be a number, at least 0"):
         NetworkSlimming(penalty_weight=-1)
 
 

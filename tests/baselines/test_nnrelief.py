@@ -279,7 +279,7 @@ def test_a_plan_prunes_and_retrains_each_round_and_rewinds_where_asked() -> None
     [
         ({"alpha_conv": 0.0}, "pruner.alpha_conv must be in (0, 1], got 0"),
         ({"alpha_fc": 95}, "pruner.alpha_fc must be in (0, 1], got 95; write 0.95 for 95 %"),
-        ({"rounds": 0}, "pruner.rounds must be at least 1, got 0"),
+        ({"rounds": 0}, "pruner.rounds must be a whole number, in [1, 1000], got 0"),
     ],
 )
 def test_impossible_options_are_refused(options: dict[str, Any], message: str) -> None:

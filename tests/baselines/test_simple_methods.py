@@ -84,9 +84,9 @@ def test_the_dense_reference_of_equal_epochs_retrains_without_removing() -> None
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Magnitude(rounds=0), "rounds must be at least 1, got 0"),
-        (lambda: LotteryTicket(rounds=0), "rounds must be at least 1, got 0"),
-        (lambda: Dense(rounds=-1), "rounds must be 0 or more"),
+        (lambda: Magnitude(rounds=10**12), r"rounds must be a whole number, in \[1, 1000\], got 1000000000000"),
+        (lambda: LotteryTicket(rounds=0), r"rounds must be a whole number, in \[1, 1000\], got 0"),
+        (lambda: Dense(rounds=-1), r"rounds must be a whole number, in \[0, 1000\], got -1"),
         (lambda: SNIP(sparsity=90), "write 0.9 for 90 %"),
     ],
 )
