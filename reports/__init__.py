@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from reports.folder import checked_place, write_report
-from reports.records import RunRecord, fetch_records, read_records
+from reports.frames import Results
+from reports.records import ON_WANDB, read_sources
 
 
 @dataclass(frozen=True)
@@ -20,24 +21,31 @@ class Report:
     problems: Any
 
 
-def build(results: Path, out: Path | None = None) -> Report:
-    """Make the report of a results folder in `out` (default: `results`/report), whole or not at all.
+def load(*sources: str | Path) -> Results:
+    """The records of results folders and of "wandb:ENTITY/PROJECT[/SWEEP]", as tables of pandas.
 
-    Raises UserError where there is nothing to report, or `out` cannot be written or is no place for a report.
+    `load(DIR).points` has a row for each measured point; `.columns` says what each column is.
+
+    Raises UserError where a source cannot be read or holds no run.
     """
-    out = results / "report" if out is None else out
-    checked_place(out, results)
-    return _build(read_records(results), out, results)
+    return Results(read_sources(*sources))
 
 
-def build_from_wandb(source: str, out: Path | None = None) -> Report:
-    """Make the report of the runs on W&B in ENTITY/PROJECT or ENTITY/PROJECT/SWEEP in `out` (default: report).
+def build(*sources: str | Path, out: Path | None = None) -> Report:
+    """Make the report of what `load` reads in `out`, whole or not at all.
 
-    Raises UserError where W&B does not answer or has nothing to report, or as `build` does.
+    The default is the folder `report`, in the results folder if there is one source and it is such a folder.
+
+    Raises UserError as `load` does, and where `out` cannot be written or is no place for a report.
     """
-    out = Path("report") if out is None else out
-    checked_place(out, None)
-    return _build(fetch_records(source), out, f"--wandb {source}")
+    folders = [Path(source) for source in sources if not str(source).startswith(ON_WANDB)]
+    alone = len(sources) == len(folders) == 1
+    out = out or (folders[0] / "report" if alone else Path("report"))
+    checked_place(out, *folders)
+    results = load(*sources)
+    report, files = _made(results, out, folders[0] if alone else " ".join(map(str, sources)))
+    write_report(out, files, *folders)
+    return report
 
 
 def summary_text(report: Report) -> str:
@@ -54,9 +62,8 @@ def summary_text(report: Report) -> str:
     return "\n".join([*lines, f"page:    {report.folder / 'index.html'}", f"figures: {report.folder}/*/*.png, *.svg"])
 
 
-def _build(runs: list[RunRecord], out: Path, source: Path | str) -> Report:
-    """Make the report of these runs, from a results folder or W&B: all of it in memory, then written in one go."""
-    from reports.curves import settings_of
+def _made(results: Results, out: Path, source: Path | str) -> tuple[Report, dict[str, bytes]]:
+    """The report, and its files by their path in it."""
     from reports.figures import draw_all
     from reports.naming import folder_name
     from reports.page import Part, page
@@ -64,7 +71,7 @@ def _build(runs: list[RunRecord], out: Path, source: Path | str) -> Report:
     from reports.styles import styles_of
     from reports.tables import accuracy_at_compression, smallest_networks
 
-    settings = settings_of(runs)
+    settings = results.settings
     tables = {s.name: [smallest_networks(s), accuracy_at_compression(s)] for s in settings if s.methods}
     styles = styles_of(method for setting in settings for method in setting.methods.values())
     files: dict[str, bytes] = {}
@@ -78,8 +85,7 @@ def _build(runs: list[RunRecord], out: Path, source: Path | str) -> Report:
                 files[f"{place}/{table.name}.csv"] = table.csv.encode()
                 files[f"{place}/{table.name}.md"] = table.markdown.encode()
             parts.append(Part(setting.name, place, tables[setting.name], titles))
-    listed = problems(runs, settings)
+    listed = problems(results.records, settings)
     files["problems.csv"] = listed.csv.encode()
-    files["index.html"] = page(runs, parts, listed, source, out).encode()
-    write_report(out, files, source if isinstance(source, Path) else None)
-    return Report(out, tables, listed)
+    files["index.html"] = page(results.records, parts, listed, source, out).encode()
+    return Report(out, tables, listed), files

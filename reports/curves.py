@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from reports.naming import by_setting, labels
+from reports.naming import Label, by_setting, labels
 from reports.records import RunRecord
 from reports.schema import Point
 
@@ -40,6 +40,7 @@ class Setting:
     methods: dict[str, Method]  # by label, sorted
     classes: int | None
     problems: list[tuple[str, str]]  # of what, and why: what is ambiguous and so left out
+    runs: list[tuple[RunRecord, Label]]  # what it is made of
 
 
 def settings_of(runs: list[RunRecord]) -> list[Setting]:
@@ -61,7 +62,8 @@ def _setting(name: str, runs: list[RunRecord]) -> Setting:
     longer: defaultdict[tuple[float, int], Candidates] = defaultdict(list)
     found: defaultdict[tuple[str, Key, int], Candidates] = defaultdict(list)
     methods: dict[str, Method] = {}
-    for run, label in zip(runs, labels(runs), strict=True):
+    labelled = list(zip(runs, labels(runs), strict=True))
+    for run, label in labelled:
         reference = run.config["pruner"] == REFERENCE
         trained = [p for p in run.points if p.stage == "trained"]
         for first in [p for p in trained if p.round == 0][:1]:
@@ -97,7 +99,7 @@ def _setting(name: str, runs: list[RunRecord]) -> Setting:
             trained_on.setdefault(epochs, {})[seed] = point
     classes = next((run.environment.classes for run in runs if run.environment.classes), None)
     ordered = {label: methods[label] for label in sorted(methods)}
-    return Setting(name, references, trained_on, ordered, classes, problems)
+    return Setting(name, references, trained_on, ordered, classes, problems, labelled)
 
 
 def _only(setting: str, what: str, candidates: Candidates, problems: list[tuple[str, str]]) -> Point | None:

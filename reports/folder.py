@@ -23,14 +23,14 @@ STRAYS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what systems leave in a fo
 PATIENCE = 60.0  # seconds that another report may take to be written
 
 
-def checked_place(out: Path, results: Path | None) -> Path:
+def checked_place(out: Path, *results: Path) -> Path:
     """The folder that `out` really is; nothing is written.
 
     Raises UserError where a report there would replace what is no report, or lie among the records of `results`.
     """
     try:
         place = out.resolve()
-        roots = [] if results is None else [results.resolve()]
+        roots = [root.resolve() for root in results]
         records = [(root / name).resolve() for root in roots for name in ("runs", "dense")]
         for kept in (*roots, *records, *_places_of_the_user()):
             if _within(kept, place):
@@ -45,18 +45,18 @@ def checked_place(out: Path, results: Path | None) -> Path:
     return place
 
 
-def write_report(out: Path, files: Mapping[str, bytes], results: Path | None) -> None:
+def write_report(out: Path, files: Mapping[str, bytes], *results: Path) -> None:
     """Put a report in its place; the one before stays until all `files`, by path in the report, are written.
 
     Raises UserError as `checked_place` does, and where writing fails, which leaves the place as it was.
     """
-    place = checked_place(out, results)
+    place = checked_place(out, *results)
     new, old = place.with_name(f".{place.name}.new"), place.with_name(f".{place.name}.old")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with _alone(place.parent):
             _clear(out, place, new, old)
-            checked_place(out, results)  # again, now that no other report is being written
+            checked_place(out, *results)  # again, now that no other report is being written
             try:
                 _write(new, files)
                 _swap(place, new, old)

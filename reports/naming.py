@@ -12,11 +12,9 @@ from typing import Any
 
 from reports.records import RunRecord
 
-# What says which runs are compared with which; the rest of a configuration is the method's.
-SETTING = ("dataset", "model", "train.optimizer")
-PLACE = ("data_dir", "results", "device", "wandb", "project", "entity", "threads", "weights")
-NOT_METHOD = ("seed", *PLACE, *SETTING, "pruner", "pruner.sparsity")  # runs at several targets are one curve
-NOT_CONDITIONS = ("pruner", "retrain.", "seed", "stop_drop", "score_examples", "spare", "protocol", *PLACE)
+SETTING = ("dataset", "model", "train.optimizer")  # names a setting; in what else settings differ comes behind
+OF_ALL = ("seed", "protocol")  # of the dense training, and no part of a setting's conditions
+OF_A_CURVE = ("pruner", "pruner.sparsity")  # runs of a method at several targets are one curve
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ def by_setting(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
         peers[" · ".join(str(run.config[k]) for k in SETTING), run.rules].append(run)
     found: dict[str, list[RunRecord]] = {}
     for (base, rules), mine in peers.items():
-        conditions = [{k: v for k, v in run.config.items() if not k.startswith(NOT_CONDITIONS)} for run in mine]
+        conditions = [_without(run.head.options("dense"), OF_ALL) for run in mine]
         for run, name in zip(mine, _named(base, conditions, " · {}", " · "), strict=True):
             found.setdefault(f"{name} · {rules}", []).append(run)
     return {name: found[name] for name in sorted(found)}
@@ -55,7 +53,7 @@ def labels(runs: Sequence[RunRecord]) -> list[Label]:
         by_method[run.method].append(number)
     found: dict[int, Label] = {}
     for method, numbers in by_method.items():
-        options = [{k: v for k, v in runs[n].config.items() if k not in NOT_METHOD} for n in numbers]
+        options = [_without(runs[n].head.options("run"), OF_A_CURVE) for n in numbers]
         plain = _named(short[method], options, " ({})", ", ")
         for n, text in zip(numbers, plain, strict=True):
             found[n] = Label(text + runs[n].marks, text, short[method])
@@ -81,6 +79,10 @@ def _named(name: str, options: list[dict[str, Any]], form: str, between: str) ->
         names.append((name + form.format(shown) if shown else name, "\n".join(_text(each, key) for key in differing)))
         exact[names[-1][0]].add(names[-1][1])
     return [f"{shown} #{_digest(full)}" if len(exact[shown]) > 1 else shown for shown, full in names]
+
+
+def _without(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in names}
 
 
 def _text(options: Mapping[str, Any], name: str) -> str:

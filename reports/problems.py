@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pandas as pd
@@ -14,7 +15,11 @@ from reports.tables import Table
 
 def problems(runs: list[RunRecord], settings: list[Setting]) -> Table:
     """Runs that failed, are damaged, unfinished or copies, collapsed points, and what is ambiguous or thin."""
-    rows = [(run.name, run.problem) for run in runs if run.problem]
+    copies = Counter((run.source, run.copy_of) for run in runs if run.copy_of not in ("", run.source))
+    rows = [
+        (f"{n} runs of {here}", f"the same are in {there}; each counts once") for (here, there), n in copies.items()
+    ]
+    rows += [(run.name, run.problem) for run in runs if run.problem and (run.source, run.copy_of) not in copies]
     for run in runs:
         if rounds := sorted({p.round for p in run.points if p.collapsed and p.stage == "trained"}):
             rows.append((run.name, f"collapsed (it says the same of every image) in rounds {_listed(rounds)}"))

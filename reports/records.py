@@ -24,7 +24,8 @@ FILES = {
 }
 ROWS = {"epochs.jsonl": "epochs", "points.jsonl": "points"}  # and what W&B's reader calls them
 FAILED = ("failed", "diverged")  # states in which the method is to blame; the others say that somebody stopped the run
-UNKNOWN = Head.model_construct(id="", protocol="?", protocol_number=None, config={})
+UNKNOWN = Head.model_construct(id="", protocol="?", protocol_number=None, belongs={}, config={})
+ON_WANDB = "wandb:"  # how a source begins that is no folder
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class RunRecord:
     points: list[Point] = field(default_factory=list)
     problem: str = ""
     link: str = ""  # its folder below `runs`, as part of an address
+    source: str = ""  # the results folder that it is from, or what on W&B
+    folder: Path | None = None
+    copy_of: str = ""  # the source of the run that is counted in its place, for it is the same
 
     @property
     def config(self) -> dict[str, Any]:
@@ -71,61 +75,68 @@ class RunRecord:
         return dagger + ("‡" if self.environment.data_verified is False else "")
 
 
-def read_records(results: Path) -> list[RunRecord]:
-    """All runs below `results`, by name.
+def read_sources(*sources: str | Path) -> list[RunRecord]:
+    """All runs of results folders and of "wandb:ENTITY/PROJECT[/SWEEP]", by name; each identity counts once.
 
-    Raises UserError where the folder cannot be read or holds no run.
+    Raises UserError where a source cannot be read or holds no run.
     """
-    folder = results / "runs"
+    texts = {str(source): source for source in sources}  # a source given twice is read once
+    found = [run for source in texts.values() for run in _runs_of(source)]
+    return sorted(_each_once(found), key=lambda run: run.name)
+
+
+def _runs_of(source: str | Path) -> list[RunRecord]:
+    if isinstance(source, str) and source.startswith(ON_WANDB):
+        return _fetched_runs(source.removeprefix(ON_WANDB))
+    return [_read(path, printable(str(source))) for path in _run_folders(Path(source))]
+
+
+def _run_folders(results: Path) -> list[Path]:
     try:
-        folders = sorted(p for p in folder.iterdir() if p.is_dir())
+        names = {path.name for path in results.iterdir()}
+        if "runs" not in names and "config.json" in names:
+            raise UserError(f"{results} is one run; give the results folder that it lies in, {results.parent.parent}")
+        found = sorted(p for p in (results / "runs").iterdir() if p.is_dir()) if "runs" in names else []
     except OSError as error:
+        raise UserError(f"cannot read {results}: {error.strerror}; give the folder of a sweep's --results") from error
+    if not found:
         raise UserError(
-            f"cannot read records in {folder}: {error.strerror}; give the folder of a sweep's --results"
-        ) from error
-    if not folders:
-        raise UserError(f"no run has begun in {results}; `prunebench sweep FILE --results {results}` makes some")
-    return _each_once([_read(path) for path in folders])
+            f"no run has begun in {results}; give the folder of a sweep's --results, or make runs there: "
+            f"prunebench sweep digits --results {results}"
+        )
+    return found
 
 
-def fetch_records(source: str) -> list[RunRecord]:
-    """All runs of ENTITY/PROJECT or ENTITY/PROJECT/SWEEP on W&B, by name, with their whole history.
-
-    Raises UserError where W&B does not answer, or has no run of this suite there.
-    """
+def _fetched_runs(source: str) -> list[RunRecord]:
     from benchmark.tracking import read_runs
 
-    runs = [_fetched(found) for found in read_runs(source)]
+    runs = [_fetched(found, f"{ON_WANDB}{printable(source)}") for found in read_runs(source)]
     if not runs:
         raise UserError(f"W&B has no run of this suite in {source}; `prunebench mirror DIR` sends those of a folder")
-    return _each_once(sorted(runs, key=lambda run: run.name))
+    return runs
 
 
-def _read(folder: Path) -> RunRecord:
+def _read(folder: Path, source: str) -> RunRecord:
     def content(file: str) -> Any:
         return read_rows(folder / file) if file in ROWS else read_object(folder / file)
 
     def standing() -> tuple[str, str]:
         return Record(folder).standing
 
-    return _record(printable(folder.name), content, standing, quote(os.fsencode(folder.name)))
+    read = _record(printable(folder.name), content, standing)
+    return replace(read, link=quote(os.fsencode(folder.name)), source=source, folder=folder)
 
 
-def _fetched(found: dict[str, Any]) -> RunRecord:
+def _fetched(found: dict[str, Any], source: str) -> RunRecord:
     def content(file: str) -> Any:
         return enumerate(found.get(ROWS[file], []), 1) if file in ROWS else found.get(file)
 
     head = found.get("config.json")
     name = head.get("name") if isinstance(head, dict) else None
-    return _record(printable(str(name)), content, lambda: ("running", "says W&B"))
+    return replace(_record(printable(str(name)), content, lambda: ("running", "says W&B")), source=source)
 
 
-def _record(
-    name: str,
-    content: Callable[[str], Any],
-    standing: Callable[[], tuple[str, str]],
-    link: str = "",
-) -> RunRecord:
+def _record(name: str, content: Callable[[str], Any], standing: Callable[[], tuple[str, str]]) -> RunRecord:
     """A run from the content of its files; `standing` is how a run really stands that says it is running."""
     found: dict[str, Any] = {}
     damage: list[str] = []
@@ -149,7 +160,7 @@ def _record(
     head = found.get("config.json", UNKNOWN)
     environment = found.get("environment.json", Environment())
     rows = [found.get(file, []) for file in ROWS]
-    return RunRecord(name, head, environment, status, *rows, problem="; ".join(damage), link=link)
+    return RunRecord(name, head, environment, status, *rows, problem="; ".join(damage))
 
 
 def _row(kind: type[Row], number: int, row: Any) -> Row:
@@ -163,11 +174,21 @@ def _each_once(runs: list[RunRecord]) -> list[RunRecord]:
     """The runs, where copies of one, which have its identity, are problems: the finished one counts, else the first."""
     by_id: dict[str, RunRecord] = {}
     for run in sorted(runs, key=lambda run: bool(run.problem)):
-        by_id.setdefault(run.head.id or run.name, run)
-    found = []
-    for run in runs:
-        first = by_id[run.head.id or run.name]
-        copy = f"the same run as {first.name}, which is counted once"
-        problem = "; ".join(filter(None, [run.problem, copy]))
-        found.append(run if run is first else replace(run, problem=problem, head=UNKNOWN))
-    return found
+        by_id.setdefault(run.head.id or f"{run.source} {run.name}", run)
+    return [_copy(run, by_id[run.head.id or f"{run.source} {run.name}"]) for run in runs]
+
+
+def _copy(run: RunRecord, counted: RunRecord) -> RunRecord:
+    """The run, as a problem where another of its identity is counted."""
+    if run is counted:
+        return run
+    where = counted.name if counted.source == run.source else f"{counted.name} in {counted.source}"
+    differing = not run.problem and not counted.problem and _found(run) != _found(counted)
+    said = f"has the identity of {where} and other numbers" if differing else f"the same run as {where}"
+    problem = "; ".join(filter(None, [run.problem, f"{said}, which is counted once"]))
+    return replace(run, problem=problem, head=UNKNOWN, copy_of="" if differing or run.problem else counted.source)
+
+
+def _found(run: RunRecord) -> list[tuple[Any, ...]]:
+    """What a run found, without what it took."""
+    return [(p.round, p.stage, p.top1, p.val_top1, p.compression_params, p.weights_sha256) for p in run.points]

@@ -1,17 +1,23 @@
-"""What a report reads of a record, checked once: all that comes after may rely on types, ranges and printable text."""
+"""What a report reads of a record, checked once: all that comes after may rely on types, ranges and printable text.
+
+The names are those of `benchmark.records.schema`, to which a test holds these classes.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 from reports.files import Damaged
 
 LONGEST = 200  # characters of a text that are shown
 LARGEST = 10.0**15  # of a ratio or a length, far beyond every network's
+MEASURED = "speedup_measured"  # how the names of measured speed-ups begin, one for each engine
 
 
 def printable(text: str) -> str:
@@ -35,50 +41,53 @@ def _options(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(lambda value: printable(value) if isinstance(value, str) else value)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Ratio = Annotated[float, Field(gt=0, le=LARGEST)]
-Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
-Number = Annotated[int, Field(ge=0, le=1_000_000)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+Ratio = Annotated[float, Field(strict=True, gt=0, le=LARGEST)]
+Amount = Annotated[float, Field(strict=True, ge=0, le=10.0**30)]
+Loss = Annotated[float, Field(strict=True, ge=-LARGEST, le=10.0**30)]
+Count = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
+Number = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+Truth = Annotated[bool, Field(strict=True)]
+Belongs = Literal["run", "dense", "place"]
+
+_ROW = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
-
-
-class Layer(_Part):
+@dataclass(frozen=True, slots=True, kw_only=True, config=_ROW)
+class Layer:
     """How many weights of a layer are kept."""
 
     name: Text
     kept: Count
-    total: Annotated[int, Field(ge=1, le=2**63 - 1)]
+    total: Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
 
-    @model_validator(mode="after")
-    def _kept_of_total(self) -> Layer:
+    def __post_init__(self) -> None:
         if self.kept > self.total:
             raise ValueError("more is kept than there is")
-        return self
 
     @property
     def density(self) -> float:
         return self.kept / self.total
 
 
-class LayerFiring(_Part):
+@dataclass(frozen=True, slots=True, kw_only=True, config=_ROW)
+class LayerFiring:
     """How the units of a layer fire."""
 
     name: Text
-    units: Annotated[int, Field(ge=1, le=2**63 - 1)]
+    units: Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
     active_share: Share
     dead_units: Count
-    class_overlap: Annotated[float, Field(ge=0, le=1.0001)]  # a mean in float32
+    class_overlap: Annotated[float, Field(strict=True, ge=0, le=1.0001)]  # a mean in float32
 
     @property
     def dead_share(self) -> float:
         return self.dead_units / self.units
 
 
-class Point(_Part):
-    """A measured point: a row of points.jsonl. A ratio to nothing is None."""
+@dataclass(frozen=True, slots=True, kw_only=True, config=_ROW)
+class Point:
+    """A measured point: a row of points.jsonl. A ratio to nothing is None, and so is what a record does not have."""
 
     round: Number
     stage: Literal["pruned", "trained"]
@@ -89,19 +98,67 @@ class Point(_Part):
     compression_weights: Ratio | None
     speedup_theoretical: Ratio | None
     speedup_structural: Ratio | None
-    epochs_total: Annotated[float, Field(ge=0, le=LARGEST)]
-    collapsed: bool
+    epochs_total: Annotated[float, Field(strict=True, ge=0, le=LARGEST)]
+    collapsed: Truth
     layers: Annotated[list[Layer], Field(max_length=10_000)]
-    firing: Annotated[list[LayerFiring], Field(max_length=10_000)] = []
+    firing: Annotated[list[LayerFiring], Field(max_length=10_000)] = Field(default_factory=list)
+    target_sparsity: Share | None = None
+    loss: Loss | None = None
+    val_loss: Loss | None = None
+    top5: Share | None = None
+    val_top5: Share | None = None
+    correct: Count | None = None
+    total: Count | None = None
+    params_total: Count | None = None
+    params_kept: Count | None = None
+    flops_dense: Amount | None = None
+    flops_effective: Amount | None = None
+    flops_structural: Amount | None = None
+    bytes_dense: Count | None = None
+    bytes_sparse: Count | None = None
+    step: Count | None = None
+    train_flops: Amount | None = None
+    train_seconds: Amount | None = None
+    prune_seconds: Amount | None = None
     weights_sha256: Text = ""
+    masks_sha256: Text = ""
+    point: Number | None = None
+    measured: dict[str, Ratio | None] | None = None  # the speed-ups that were measured, by name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_measured(cls, row: Any) -> Any:
+        found = {k: v for k, v in row.items() if k.startswith(MEASURED)} if isinstance(row, dict) else None
+        return {**row, "measured": found} if found else row
+
+    def value(self, name: str) -> Any:
+        """The number of this name; None where the record does not have it."""
+        return (self.measured or {}).get(name) if name.startswith(MEASURED) else getattr(self, name)
 
 
-class Epoch(_Part):
-    """A row of epochs.jsonl."""
+@dataclass(frozen=True, slots=True, kw_only=True, config=_ROW)
+class Epoch:
+    """A row of epochs.jsonl; None is what a record does not have."""
 
     epoch: Number
     round: Number
     val_top1: Share
+    schedule: Text = ""
+    step: Count | None = None
+    lr: Amount | None = None
+    train_loss: Loss | None = None
+    val_top5: Share | None = None
+    val_loss: Loss | None = None
+    test_top1: Share | None = None
+    test_top5: Share | None = None
+    test_loss: Loss | None = None
+    sparsity_prunable: Share | None = None
+    seconds: Amount | None = None
+    images_per_second: Amount | None = None
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Method(_Part):
@@ -118,6 +175,7 @@ class Head(_Part):
     protocol_number: Number | None = None
     method: Method = Method()
     config: Annotated[dict[str, Any], BeforeValidator(_options)]
+    belongs: dict[Belongs, list[Text]] = {}  # what options belong to: the run alone, the dense training too, the place
 
     @model_validator(mode="after")
     def _says_what_was_run(self) -> Head:
@@ -127,17 +185,28 @@ class Head(_Part):
         seed = self.config.get("seed")
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise ValueError("the configuration has no seed")
+        if not self.belongs:
+            raise ValueError("the configuration does not say what its options belong to")
         return self
+
+    def options(self, kind: Belongs) -> dict[str, Any]:
+        """The options that belong to the run alone, to the dense training, or to the place."""
+        return {name: self.config[name] for name in self.belongs.get(kind, []) if name in self.config}
 
 
 class Hardware(_Part):
     device: Text = "?"
+    machine: Text = ""
+    system: Text = ""
+    cpus: Count | None = None
+    threads: Count | None = None
 
 
 class Environment(_Part):
     """environment.json: where it was run, on which data."""
 
     commit: Text | None = None
+    versions: dict[Text, Text | None] = {}
     hardware: Hardware = Hardware()
     data_verified: bool | None = None
     classes: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
@@ -148,16 +217,23 @@ class Status(_Part):
 
     state: Text = "not begun"
     reason: Text = ""
+    started: Text = ""
+    finished: Text = ""
 
 
-Row = TypeVar("Row", bound=BaseModel)
+Row = TypeVar("Row")
 
 
 def checked(kind: type[Row], value: Any) -> Row:
     """The value as a `kind`. Raises Damaged with the first thing that is wrong."""
     try:
-        return kind.model_validate(value)
+        return _adapter(kind).validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise Damaged(printable(f"{where}: {first['msg']}" if where else first["msg"])) from error
+
+
+@cache
+def _adapter(kind: type[Row]) -> TypeAdapter[Row]:
+    return TypeAdapter(kind)

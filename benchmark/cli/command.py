@@ -18,7 +18,9 @@ COLUMN = 32  # where help explains an option
 
 @dataclass(frozen=True)
 class Command:
-    """A command. `words` names the options that are written without `--`, in order; only the last may be left out.
+    """A command. `words` names the options that are written without `--`, in order.
+
+    Only the last may be left out, and where it is a list it takes all words that are left.
 
     `runs` are options of runs, which the command takes too and finds in its field `runs`.
     """
@@ -44,9 +46,10 @@ class Command:
         """
         own = self.options
         words, given = read_command(arguments, {**(options_of(Settings) if self.runs else {}), **own})
-        for name, word in zip((n for n in self.words if n not in given), words, strict=False):
-            given[name] = word
-        if over := words[len(self.words) :]:
+        for name in (n for n in self.words if n not in given):
+            if words:
+                given[name], words = (words, []) if own[name].several else (words[0], words[1:])
+        if over := words:
             raise UserError(f"'{shown(over[0])}' is too much: {self._usage()}")
         if missing := [name for name in self.words if name not in given and own[name].default is MISSING]:
             raise UserError(f"{missing[0].upper()} is missing: {self._usage()}")
@@ -72,7 +75,8 @@ class Command:
 
     def _usage(self) -> str:
         own = self.options
-        words = [n.upper() if own[n].default is MISSING else f"[{n.upper()}]" for n in self.words]
+        called = {n: f"{n.upper()} ..." if own[n].several else n.upper() for n in self.words}
+        words = [text if own[n].default is MISSING else f"[{text}]" for n, text in called.items()]
         return " ".join(["usage: prunebench", self.name, *words, "[--option VALUE ...]"])
 
 

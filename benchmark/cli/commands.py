@@ -78,23 +78,23 @@ def sweep(command: Sweep) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Build tables, figures and a page from the records of a results folder."""
+    """Build tables, figures and a page from the records of results folders.
 
-    results: Path | None = None  # a results folder
-    wandb: str | None = None  # ENTITY/PROJECT[/SWEEP]: the runs on W&B instead of a folder's
-    out: Path | None = None  # where the report goes; None: RESULTS/report, for W&B report
+    A run that lies in several of them counts once.
+    """
+
+    results: tuple[Path, ...] = ()  # results folders
+    wandb: str | None = None  # ENTITY/PROJECT[/SWEEP]: the runs there too
+    out: Path | None = None  # where the report goes; None: RESULTS/report, for several sources ./report
 
 
 def report(command: Report) -> int:
-    if (command.results is None) == (command.wandb is None):
-        raise UserError("report takes either a results folder or --wandb ENTITY/PROJECT[/SWEEP]")
-    from reports import build, build_from_wandb, summary_text
+    on_wandb = () if command.wandb is None else (f"wandb:{command.wandb}",)
+    if not (sources := (*command.results, *on_wandb)):
+        raise UserError("report takes results folders, --wandb ENTITY/PROJECT[/SWEEP], or both")
+    from reports import build, summary_text
 
-    if command.results is not None:
-        found = build(command.results, command.out)
-    else:
-        found = build_from_wandb(str(command.wandb), command.out)
-    print(summary_text(found))
+    print(summary_text(build(*sources, out=command.out)))
     return 0
 
 

@@ -165,7 +165,7 @@ def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
         ("sweep file --jobs 0", "jobs must be a whole number, at least 1 or auto or None, got 0"),
         ("sweep file --jobs 2 --ray local", "--jobs is for this machine alone"),
         ("sweep file --gpus_per_run 1", "--cpus_per_run and --gpus_per_run are for --ray"),
-        ("report nothing", "cannot read records in nothing/runs"),
+        ("report nothing", "cannot read nothing: No such file or directory; give the folder"),
         ("report nothing --out .", "no report is written to '.': it is or holds"),
         ("mirror nothing", "no records in nothing"),
         ("list metods", "sweeps or None, got metods; did you mean 'methods'?"),
@@ -236,11 +236,23 @@ def test_a_finished_run_is_exported_and_what_is_no_run_is_one_line(
     assert _status(capsys, "export", str(folder), "--format", "onx")[0] == 2
 
 
-def test_a_report_takes_one_source(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in ([], ["results", "--wandb", "a/b"]):
-        status, _, err = _status(capsys, "report", *words)
-        assert status == 2
-        assert "either a results folder or --wandb" in err
+def test_a_report_of_nothing_says_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = _status(capsys, "report")
+    assert status == 2
+    assert "report takes results folders, --wandb ENTITY/PROJECT[/SWEEP], or both" in err
+
+
+def test_a_report_of_two_folders_reads_both_and_lies_in_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / name / "runs" / f"run-{name}").mkdir(parents=True)
+    status, out, _ = _status(capsys, "report", "one", "two")
+    assert status == 0
+    assert "run-one" in out
+    assert "run-two" in out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "report", "two"]
 
 
 def test_a_folder_may_be_called_like_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.records import RunRecord
-from reports.schema import Environment, Head, Point, Status
+from reports.schema import Environment, Head, Point, Status, checked
 
 CONFIG = {"dataset": "digits", "model": "lenet", "train.optimizer": "adam"}
 NAME = "digits · lenet · adam · protocol 2"  # of the setting
@@ -34,7 +34,16 @@ def point_row(round_: int, compression: float | None, top1: float, **more: Any) 
 
 
 def point(round_: int, compression: float | None, top1: float, **more: Any) -> Point:
-    return Point.model_validate(point_row(round_, compression, top1, **more))
+    return checked(Point, point_row(round_, compression, top1, **more))
+
+
+def belongs(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What the options belong to, as a record says it."""
+    kinds = {"run": ("pruner", "retrain.", "score_examples"), "place": ("results", "device")}
+    found: dict[str, list[str]] = {"run": [], "dense": [], "place": []}
+    for name in config:
+        found[next((kind for kind, starts in kinds.items() if name.startswith(starts)), "dense")].append(name)
+    return found
 
 
 def run_record(
@@ -50,9 +59,10 @@ def run_record(
     classes: int = 10,
 ) -> RunRecord:
     config = {**CONFIG, "pruner": pruner, "seed": seed, **(options or {})}
+    head = {"protocol": protocol, "protocol_number": number, "belongs": belongs(config), "config": config}
     return RunRecord(
         name=f"{pruner}-{seed}-{options or ''}{protocol}",
-        head=Head(protocol=protocol, protocol_number=number, config=config),
+        head=checked(Head, head),
         environment=Environment(classes=classes),
         status=Status(state=state, reason=reason),
         points=list(points),
@@ -74,13 +84,14 @@ def three_seeds() -> list[RunRecord]:
 
 def write_run(results: Path, name: str, points: Sequence[dict[str, Any]], **more: Any) -> Path:
     """The folder of a finished run; `more` goes into its configuration, but `id`, `protocol` and `protocol_number`."""
-    head = {"protocol": "2", "protocol_number": 2, "id": name}
+    head: dict[str, Any] = {"protocol": "2", "protocol_number": 2, "id": name}
     head |= {key: more.pop(key) for key in list(more) if key in head}
     config = {**CONFIG, "pruner": "magnitude", "seed": 0, "pruner.sparsity": None, **more}
+    head |= {"name": name, "belongs": belongs(config), "config": config}
     folder = results / "runs" / name
     folder.mkdir(parents=True)
     environment = {"commit": "abc", "hardware": {"device": "cpu"}, "data_verified": True, "classes": 10}
-    (folder / "config.json").write_text(json.dumps({**head, "name": name, "config": config}))
+    (folder / "config.json").write_text(json.dumps(head))
     (folder / "environment.json").write_text(json.dumps(environment))
     (folder / "status.json").write_text(json.dumps({"state": "done", "reason": "", "stopped_early": None}))
     (folder / "epochs.jsonl").write_text(json.dumps({"epoch": 1, "round": 0, "val_top1": 0.9}) + "\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reports.curves import settings_of
 from reports.problems import problems
 from reports.records import RunRecord
@@ -30,6 +32,11 @@ def test_failed_collapsed_and_thin_are_listed() -> None:
     assert (f"magnitude: {NAME}", "no dense run of seeds 4 to compare with: --pruner dense makes it") in found
     [setting] = settings_of(runs)
     assert 999 not in smallest_networks(setting).numbers["compression_params_mean"].to_list()
+
+
+def test_a_folder_that_repeats_another_is_one_line() -> None:
+    runs = [replace(run, source="b", problem="the same", copy_of="a") for run in three_seeds()]
+    assert listed(runs) == [("3 runs of b", "the same are in a; each counts once")]
 
 
 def test_what_only_some_seeds_measured_is_named() -> None:

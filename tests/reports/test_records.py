@@ -13,9 +13,11 @@ import pytest
 from benchmark.errors import UserError
 from benchmark.records import Record
 from reports.files import ROWS_BYTES
-from reports.records import RunRecord, read_records
+from reports.records import RunRecord, read_sources
 from reports.schema import printable
-from tests.reports.made_up import point_row, write_run
+from tests.reports.made_up import CONFIG, point_row, write_run
+
+WHOLE = {**CONFIG, "pruner": "snip", "seed": 0}
 
 
 def row(**more: object) -> str:
@@ -70,6 +72,7 @@ def bound(path: Path) -> None:
         ("config.json", '{"config": []}', "config: Input should be a valid dictionary"),
         ("config.json", '{"config": {"pruner": "snip"}}', "the configuration has no dataset"),
         ("config.json", "{}", "config: Field required"),
+        ("config.json", json.dumps({"config": WHOLE}), "does not say what its options belong to"),
         ("config.json", " " * 2**20 + "{}", "more than 1 MiB"),
         ("environment.json", '{"hardware": "cpu"}', "hardware: Input should be"),
         ("environment.json", '{"classes": "ten"}', "classes: Input should be"),
@@ -95,7 +98,7 @@ def test_a_damaged_record_is_listed_with_its_file_and_the_others_are_read(
         path.write_bytes(content)
     else:
         content(path)
-    hostile, whole = read_records(tmp_path)
+    hostile, whole = read_sources(tmp_path)
     assert hostile.problem.startswith(f"damaged: {file}: ")
     assert why in hostile.problem
     assert len(hostile.problem.splitlines()) == 1
@@ -104,7 +107,7 @@ def test_a_damaged_record_is_listed_with_its_file_and_the_others_are_read(
 
 
 def only(results: Path) -> RunRecord:
-    [run] = read_records(results)
+    [run] = read_sources(results)
     return run
 
 
@@ -135,7 +138,7 @@ def test_copies_of_a_run_count_once_and_the_finished_one_counts(tmp_path: Path) 
     for name in "abc":
         write_run(tmp_path, name, [point_row(1, 4, 0.9)], id="same")
     (tmp_path / "runs" / "a" / "status.json").write_text('{"state": "interrupted", "reason": "a signal"}')
-    problems = {run.name: run.problem for run in read_records(tmp_path)}
+    problems = {run.name: run.problem for run in read_sources(tmp_path)}
     copy = "the same run as b, which is counted once"
     assert problems == {"a": f"interrupted: a signal; {copy}", "b": "", "c": copy}
 
@@ -162,13 +165,49 @@ def test_reading_changes_nothing(tmp_path: Path) -> None:
     (folder / "config.json").write_text("{")
     (folder / "status.json").write_text("[1")
     before = {p: p.read_bytes() for p in folder.iterdir()}
-    read_records(tmp_path)
+    read_sources(tmp_path)
     assert {p: p.read_bytes() for p in folder.iterdir()} == before
 
 
-def test_nothing_to_report_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot read records in"):
-        read_records(tmp_path)
-    (tmp_path / "runs").mkdir()
-    with pytest.raises(UserError, match=r"no run has begun in .*prunebench sweep"):
-        read_records(tmp_path)
+def test_nothing_to_report_says_what_was_given_and_what_to_do(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    with pytest.raises(UserError, match=rf"cannot read {results}: No such file or directory; give the folder"):
+        read_sources(results)
+    results.mkdir()
+    nothing = rf"no run has begun in {results}; .*: prunebench sweep digits --results {results}$"
+    with pytest.raises(UserError, match=nothing):
+        read_sources(results)
+    (results / "runs").mkdir()
+    with pytest.raises(UserError, match=nothing):
+        read_sources(results)
+    run = write_run(results, "a", [])
+    with pytest.raises(UserError, match=rf"{run} is one run; give the results folder that it lies in, {results}$"):
+        read_sources(run)
+
+
+def test_a_run_in_two_folders_counts_once_and_is_a_copy(tmp_path: Path) -> None:
+    for place in "ab":
+        write_run(tmp_path / place, "mine", [point_row(1, 4, 0.9)])
+    for sources in ((tmp_path / "a", tmp_path / "b"), (tmp_path / "a", tmp_path / "b", tmp_path / "a")):
+        first, second = read_sources(*sources)
+        assert (first.problem, first.source) == ("", str(tmp_path / "a"))
+        assert second.problem == f"the same run as mine in {tmp_path / 'a'}, which is counted once"
+        assert second.copy_of == str(tmp_path / "a")
+
+
+def test_a_run_whose_numbers_differ_in_two_folders_says_so(tmp_path: Path) -> None:
+    for place, top1 in (("a", 0.9), ("b", 0.8)):
+        write_run(tmp_path / place, "mine", [point_row(1, 4, top1)])
+    first, second = read_sources(tmp_path / "a", tmp_path / "b")
+    assert first.points[0].top1 == 0.9
+    assert second.problem == f"has the identity of mine in {tmp_path / 'a'} and other numbers, which is counted once"
+    assert not second.copy_of
+
+
+def test_of_a_run_in_two_folders_the_finished_one_counts(tmp_path: Path) -> None:
+    for place in "ab":
+        write_run(tmp_path / place, "mine", [point_row(1, 4, 0.9)])
+    (tmp_path / "a" / "runs" / "mine" / "status.json").write_text('{"state": "interrupted", "reason": "a signal"}')
+    first, second = read_sources(tmp_path / "a", tmp_path / "b")
+    assert first.problem == f"interrupted: a signal; the same run as mine in {tmp_path / 'b'}, which is counted once"
+    assert second.problem == ""

@@ -67,5 +67,5 @@ def test_a_report_that_would_delete_something_is_refused_before_anything_is_read
     write_results(tmp_path / "results", seeds=1)
     before = content(tmp_path)
     with pytest.raises(UserError, match="no report is written to"):
-        build(Path("results"), Path(out))
+        build(Path("results"), out=Path(out))
     assert content(tmp_path) == before

@@ -1,0 +1,97 @@
+"""Records as tables of pandas: each column is explained, each row can be found again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+
+from benchmark.records import METRICS
+from benchmark.records.schema import EpochRow, FiringRow, LayerRow, PointRow
+from reports import load
+from reports.schema import Epoch, Layer, LayerFiring, Point
+from tests.reports.made_up import NAME, point_row, write_results, write_run
+
+
+def test_points_have_their_setting_method_and_what_dense_says_of_them(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    points = load(tmp_path).points
+    assert len(points) == 2 + 2 * 4 + 4
+    assert set(points["setting"]) == {NAME}
+    row = points[(points["method"] == "magnitude") & (points["seed"] == 1) & (points["round"] == 2)].iloc[0]
+    assert row["top1"] == pytest.approx(0.973)
+    assert row["drop"] == pytest.approx(0.016)
+    assert row["budget"] == 3
+    assert row["compression_params"] == 16
+    assert set(points.loc[points["method"] == "snip", "pruner.sparsity"]) == {0.5, 0.9}
+
+
+def test_runs_and_epochs_join_with_points_by_the_name_of_the_run(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    found = load(tmp_path)
+    assert len(found.runs) == 8
+    assert len(found.epochs) == 8
+    joined = found.points.merge(found.runs[["run", "train.optimizer"]], on="run")
+    assert len(joined) == len(found.points)
+    assert set(joined["train.optimizer"]) == {"adam"}
+
+
+def test_what_does_not_count_is_a_row_with_the_reason_and_its_points_are_marked(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    folder = write_run(tmp_path, "stopped", [point_row(0, 1, 0.5)], seed=7)
+    (folder / "status.json").write_text('{"state": "interrupted", "reason": "a signal"}')
+    (write_run(tmp_path, "broken", []) / "config.json").write_text("{")
+    found = load(tmp_path)
+    problems = found.runs.set_index("run")["problem"]
+    assert problems["stopped"] == "interrupted: a signal"
+    assert problems["broken"].startswith("damaged: config.json")
+    assert found.points.set_index("run").loc["stopped", "counted"] == False  # noqa: E712
+    assert "broken" not in set(found.points["run"])
+
+
+def test_every_column_says_what_it_is_and_numbers_their_unit(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    found = load(tmp_path)
+    columns = found.columns.set_index(["table", "column"])
+    for table in ("runs", "epochs", "points"):
+        assert list(columns.loc[table].index) == list(getattr(found, table).columns)
+    assert columns.loc[("points", "train_seconds"), "unit"] == "s"
+    assert columns.loc[("points", "top1"), "about"] == METRICS["top1"].about
+    assert (columns["about"] != "").all()
+
+
+def test_measured_speed_ups_are_columns_where_a_record_has_them(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    assert not [name for name in load(tmp_path).points if str(name).startswith("speedup_measured")]
+    write_run(tmp_path, "new", [point_row(1, 4, 0.9, speedup_measured_torch=1.5)], seed=9)
+    points = load(tmp_path).points.set_index("run")
+    assert points.loc["new", "speedup_measured_torch"] == 1.5
+    assert points["speedup_measured_torch"].notna().sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "left_out"),
+    [
+        (Point, PointRow, {"log_step", "bytes_sparse_format", "flops_unsupported", "structural_note", "firing_sha256"}),
+        (Epoch, EpochRow, {"log_step"}),
+        (Layer, LayerRow, {"flops_dense"}),
+        (LayerFiring, FiringRow, {"mean_activation"}),
+    ],
+)
+def test_what_is_read_of_a_row_is_what_is_written(read: type, written: type, left_out: set[str]) -> None:
+    names = {f.name for f in fields(read)} - {"measured"}  # which reads all that begin with speedup_measured
+    rows = get_type_hints(written)
+    assert names == {n for n in rows if not n.startswith("speedup_measured")} - left_out
+    for name, kind in get_type_hints(read).items():
+        if name in rows and type(None) in get_args(rows[name]):
+            assert type(None) in get_args(kind), f"{name} may be None in a record"
+
+
+def test_a_notebook_loads_records_without_torch(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    code = f"import sys; from reports import load; load({str(tmp_path)!r}).points; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
