@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
-Purpose = Literal["init", "data", "augmentation", "forward", "pruning"]
+Purpose = Literal["init", "data", "augmentation", "flip", "forward", "pruning"]
 
 
 def stream_seed(seed: int, purpose: Purpose, *index: int) -> int:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from benchmark.errors import UserError
 from benchmark.fields import Dense, Place, check
+
+if TYPE_CHECKING:
+    from benchmark.data import Augmentation
 
 PROTOCOL = 2  # the number of the rules in the README; a change of rules is a new number
 DEFAULT_LR = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3}  # the NNrelief authors' README, and PyTorch's for AdamW
@@ -32,9 +35,18 @@ class Recipe:
     weight_decay: Annotated[float, Ge(0)] = 5e-4  # L2 (sgd, adam) or decoupled (adamw), on every parameter
     decay_at: tuple[float, ...] = (0.5,)  # where lr is multiplied by decay_factor, as fractions of the epochs
     decay_factor: Rate = 0.1  # see decay_at
+    schedule: Literal["step", "cosine", "triangular"] = "step"  # lr falls at decay_at, or by each step to a hundredth
+    warmup: Annotated[float, Ge(0), Lt(1)] = 0.0  # share of the epochs in which lr rises to its peak by each step
+    nesterov: bool = False  # momentum of SGD as Nesterov's
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0  # share of the label that all classes have in common
+    flip: Literal["random", "alternating"] = "random"  # of augmented images: by chance, or turned over every epoch
+    translate: Annotated[int, Ge(0), Le(16)] = 4  # pixels by which augmented images are shifted at most
+    edge: Literal["zeros", "reflect"] = "zeros"  # what a shift lets in
 
     def __post_init__(self) -> None:
         check(self, "train.")
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise UserError("train.nesterov needs --train.optimizer sgd and a train.momentum above 0")
         if self.lr is None:
             object.__setattr__(self, "lr", DEFAULT_LR[self.optimizer])
         _check_fractions("train.decay_at", self.decay_at)
@@ -44,6 +56,13 @@ class Recipe:
         """The peak learning rate, after the optimiser's default was filled in."""
         assert self.lr is not None
         return self.lr
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How training images are augmented."""
+        from benchmark.data import Augmentation  # which imports torch
+
+        return Augmentation(self.flip, self.translate, self.edge)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,3 +1,4 @@
+from .augmentation import Augmentation as Augmentation
 from .dataset import (
     Batch as Batch,
     Batches as Batches,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmark.data.augmentation import Augmentation, crop_and_flip
 from benchmark.data.raw import stratified
 from benchmark.data.registry import Images, find_images
 from benchmark.errors import UserError
@@ -21,7 +22,6 @@ Batches = Sequence[Batch]
 Shape = tuple[int, int, int]
 CPU_ELEMENTS = 1 << 18  # numbers of network input evaluated together: 85 images of 3 x 32 x 32
 GPU_ELEMENTS = 1 << 25  # 222 images of 3 x 224 x 224
-PADDING = 4  # pixels on each side before the random crop: He et al. 2016, section 4.2
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,15 @@ def steps_per_epoch(data: Dataset, batch_size: int) -> int:
 
 
 def train_batches(
-    data: Dataset, seed: int, epoch: int, batch_size: int, start: int = 0, stop: int | None = None
+    data: Dataset,
+    seed: int,
+    epoch: int,
+    batch_size: int,
+    start: int = 0,
+    stop: int | None = None,
+    augmentation: Augmentation | None = None,
 ) -> Iterator[Batch]:
-    """The batches of steps `start` to `stop` of an epoch, shuffled and augmented.
+    """The batches of steps `start` to `stop` of an epoch, shuffled and, where the dataset asks for it, augmented.
 
     Order and augmentation are drawn for the whole epoch, so any window is a part of the same epoch;
     an incomplete last batch is dropped.
@@ -140,9 +146,11 @@ def train_batches(
     images, labels = data.train.images, data.train.labels
     device = images.device
     steps = steps_per_epoch(data, batch_size)
-    order = torch.randperm(len(labels), generator=stream(seed, "data", epoch)).to(device)
-    crops = _draw_crops(len(labels), stream(seed, "augmentation", epoch)).to(device) if data.augment else None
-    padded = nn.functional.pad(images, (PADDING,) * 4) if crops is not None else images
+    order = torch.randperm(len(labels), generator=stream(seed, "data", epoch))
+    augmentation = augmentation or Augmentation()
+    crops = augmentation.draw(order, seed, epoch).to(device) if data.augment else None
+    padded = augmentation.padded(images) if crops is not None else images
+    order = order.to(device)
     normalise = normaliser(data)
     for step in range(start, steps if stop is None else stop):
         window = slice(step * batch_size, (step + 1) * batch_size)
@@ -152,17 +160,6 @@ def train_batches(
         else:
             batch = crop_and_flip(padded, chosen, crops[window], images.shape[2], images.shape[3])
         yield normalise(batch), labels[chosen]
-
-
-def crop_and_flip(padded: Tensor, chosen: Tensor, crops: Tensor, height: int, width: int) -> Tensor:
-    """Crops of `padded[chosen]`; a row of `crops` is (top, left, whether to flip left and right)."""
-    rows = crops[:, 0, None] + torch.arange(height, device=crops.device)  # (n, height)
-    columns = torch.arange(width, device=crops.device).expand(len(crops), -1)
-    columns = crops[:, 1, None] + torch.where(crops[:, 2, None] == 1, width - 1 - columns, columns)  # (n, width)
-    channels = torch.arange(padded.shape[1], device=crops.device)
-    return padded[
-        chosen[:, None, None, None], channels[:, None, None], rows[:, None, :, None], columns[:, None, None, :]
-    ]
 
 
 def pruning_batches(data: Dataset, seed: int, index: int, examples: int, batch_size: int = 250) -> list[Batch]:
@@ -180,8 +177,3 @@ def evaluation_batches(data: Dataset, split: Split) -> Iterator[Batch]:
     normalise = normaliser(data)
     for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True):
         yield normalise(images), labels
-
-
-def _draw_crops(examples: int, generator: torch.Generator) -> Tensor:
-    top_left = torch.randint(2 * PADDING + 1, (examples, 2), generator=generator)
-    return torch.cat([top_left, torch.randint(2, (examples, 1), generator=generator)], dim=1)

@@ -105,6 +105,15 @@ NAMES: dict[str, ModelInfo] = {
     "vgg_like": _vgg(
         "vgg_like", 14_990_922, 314_017_280, "VGG-16's convolutions with batch norm, one hidden layer of 512"
     ),
+    "vgg_fast": ModelInfo(
+        "fast",
+        "FastVGG",
+        None,
+        (3, 32, 32),
+        1_129_514,
+        105_065_984,
+        "six convolutions with batch norm, for CIFAR in minutes on a CPU",
+    ),
     "vgg_11": _vgg("vgg_11", 9_756_426, 153_597_440, "VGG-11 with batch norm, two hidden layers of 512"),
     "vgg_13": _vgg("vgg_13", 9_941_322, 229_291_520, "VGG-13 with batch norm, two hidden layers of 512"),
     "vgg_16": _vgg("vgg_16", 15_253_578, 314_279_424, "VGG-16 with batch norm, two hidden layers of 512"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from benchmark.network import MaskedModel
 from benchmark.training.soft import Objective, cross_entropy
 from benchmark.training.stopping import Stop
 
+LOWEST = 0.01  # of the peak: whatever is trained on at a schedule's last learning rate still learns
+
 
 def make_optimizer(net: MaskedModel, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimiser over all parameters and the method's own, in PyTorch's fused form where there is one."""
@@ -24,14 +27,21 @@ def make_optimizer(net: MaskedModel, recipe: Recipe) -> torch.optim.Optimizer:
     fused = parameters[0].device.type in ("cpu", "cuda", "mps")
     common: dict[str, Any] = {"lr": recipe.rate, "weight_decay": recipe.weight_decay, "fused": fused}
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, momentum=recipe.momentum, **common)
+        return torch.optim.SGD(parameters, momentum=recipe.momentum, nesterov=recipe.nesterov, **common)
     return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer](parameters, **common)
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The learning rate of `step` (0-based) in a schedule of `steps`."""
-    passed = sum(step >= round(fraction * steps) for fraction in recipe.decay_at)
-    return recipe.rate * recipe.decay_factor**passed
+    """The learning rate of `step` (0-based) in a schedule of `steps`, and after it its last one."""
+    warm = round(recipe.warmup * steps)
+    if step < warm:
+        return recipe.rate * (step + 1) / warm
+    if recipe.schedule == "step":
+        passed = sum(step >= round(fraction * steps) for fraction in recipe.decay_at)
+        return recipe.rate * recipe.decay_factor**passed
+    left = max(0.0, 1 - (step - warm) / max(1, steps - warm))
+    share = left if recipe.schedule == "triangular" else (1 - math.cos(math.pi * left)) / 2
+    return recipe.rate * max(LOWEST, share)
 
 
 def train_steps(

@@ -21,12 +21,16 @@ def own_tensors(pruner: SoftPruner, net: MaskedModel) -> Tensors:
         return {name: tensor.clone().requires_grad_() for name, tensor in pruner.start(net).items()}
 
 
-def cross_entropy(net: MaskedModel) -> Objective:
-    """The loss of an ordinary training."""
-    return lambda inputs, labels, step: nn.functional.cross_entropy(net.module(inputs), labels)
+def cross_entropy(net: MaskedModel, smoothing: float = 0.0) -> Objective:
+    """The loss of an ordinary training; `smoothing` of the label is shared out to all classes."""
+    return lambda inputs, labels, step: nn.functional.cross_entropy(
+        net.module(inputs), labels, label_smoothing=smoothing
+    )
 
 
-def soft_objective(pruner: SoftPruner, net: MaskedModel, progress: Callable[[int], float]) -> Objective:
+def soft_objective(
+    pruner: SoftPruner, net: MaskedModel, progress: Callable[[int], float], smoothing: float = 0.0
+) -> Objective:
     """The loss with the method's effective weights, and its penalty; `progress` is the share done at a step."""
     parameters = dict(net.module.named_parameters())
     weights: Tensors = {name: parameters[name] for name in net.weights}
@@ -34,7 +38,8 @@ def soft_objective(pruner: SoftPruner, net: MaskedModel, progress: Callable[[int
     def objective(inputs: Tensor, labels: Tensor, step: int) -> Tensor:
         with blamed(pruner, "effective"):
             effective = pruner.effective(weights, net.own, progress(step))
-        loss = nn.functional.cross_entropy(functional_call(net.module, effective, (inputs,)), labels)
+        outputs = functional_call(net.module, effective, (inputs,))
+        loss = nn.functional.cross_entropy(outputs, labels, label_smoothing=smoothing)
         with blamed(pruner, "penalty"):
             penalty = pruner.penalty(weights, net.own, progress(step))
         return loss if penalty is None else loss + penalty

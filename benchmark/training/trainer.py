@@ -22,7 +22,7 @@ from benchmark.pruning import Phase, SoftPruner, Train
 from benchmark.records import Damaged, EpochRow, Record, Row, Rows, set_aside
 from benchmark.seeds import stream
 from benchmark.training.loop import learning_rate, make_optimizer, train_steps
-from benchmark.training.soft import Objective, effective_weights, own_tensors, soft_objective
+from benchmark.training.soft import Objective, cross_entropy, effective_weights, own_tensors, soft_objective
 from benchmark.training.state import State
 from benchmark.training.stopping import Stop
 
@@ -106,14 +106,14 @@ class Trainer:
         end = min(s for s in (stop, (epoch + 1) * self.steps_per_epoch, *self.snapshots) if s > state.step)
         last = first + end - state.step
         order = epoch if phase.schedule == "train" else self._retraining_epoch(epoch)
-        seed = self.settings.seed
+        seed, train = self.settings.seed, self.settings.train
         seeds = torch.randint(2**62, (self.steps_per_epoch,), generator=stream(seed, "forward", order))
         started = time.perf_counter()
         try:
             losses = train_steps(
                 self.net,
                 self.optimizer,
-                train_batches(self.data, seed, order, self.settings.train.batch_size, first, last),
+                train_batches(self.data, seed, order, train.batch_size, first, last, train.augmentation),
                 [self._rate(phase, step) for step in range(state.step, end)],
                 self.autocast,
                 self._objective(),
@@ -316,11 +316,12 @@ class Trainer:
             return contextlib.nullcontext()
         return effective_weights(self.soft, self.net, self._progress(0))
 
-    def _objective(self) -> Objective | None:
-        """What is trained for, where the method takes part in it."""
+    def _objective(self) -> Objective:
+        """What is trained for."""
+        smoothing = self.settings.train.label_smoothing
         if self.soft is None or not self.net.own:
-            return None
-        return soft_objective(self.soft, self.net, self._progress)
+            return cross_entropy(self.net, smoothing)
+        return soft_objective(self.soft, self.net, self._progress, smoothing)
 
     def _progress(self, step: int) -> float:
         """The share of the training under way that is done, `step` steps into its window."""

@@ -16,12 +16,8 @@ from PIL import Image
 
 from benchmark.data import registry
 from benchmark.data.dataset import (
-    Dataset,
-    Split,
-    crop_and_flip,
     load_dataset,
     normaliser,
-    pruning_batches,
     resize,
     steps_per_epoch,
     train_batches,
@@ -63,29 +59,6 @@ def test_digits_constants_are_those_of_its_training_set() -> None:
     pixels = raw.train_images / 255
     assert registry.NAMES["digits"].mean[0] == pytest.approx(pixels.mean(), abs=2e-3)
     assert registry.NAMES["digits"].std[0] == pytest.approx(pixels.std(), abs=2e-3)
-
-
-def test_crops_and_flips_equal_a_loop_over_images() -> None:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (6, 3, 8, 8), dtype=torch.uint8, generator=generator)
-    padded = torch.nn.functional.pad(images, (4,) * 4)
-    crops = torch.tensor([[0, 0, 0], [8, 8, 1], [4, 4, 0], [4, 4, 1], [2, 7, 1], [1, 0, 0]])
-    chosen = torch.tensor([5, 0, 3, 3, 1, 2])
-    found = crop_and_flip(padded, chosen, crops, 8, 8)
-    for i, (top, left, flip) in enumerate(crops.tolist()):
-        slow = padded[chosen[i], :, top : top + 8, left : left + 8]
-        assert torch.equal(found[i], slow.flip(2) if flip else slow)
-
-
-def test_only_training_batches_are_augmented() -> None:
-    images = torch.arange(20 * 3 * 64, dtype=torch.int64).remainder(251).to(torch.uint8).view(20, 3, 8, 8)
-    split = Split(images, torch.arange(20).remainder(2))
-    data = Dataset("x", 2, (3, 8, 8), split, split, split, (0.0,) * 3, (1.0,) * 3, True, True, {})
-    [(inputs, _)] = pruning_batches(data, 0, 0, 20)
-    plain = normaliser(data)(images)
-    assert all(any(torch.equal(row, other) for other in plain) for row in inputs)
-    [(inputs, _)] = list(train_batches(data, 0, 0, 20))
-    assert not all(any(torch.equal(row, other) for other in plain) for row in inputs)
 
 
 def test_grey_becomes_colour_and_colour_is_not_made_grey() -> None:

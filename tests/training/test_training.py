@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from benchmark.config.settings import Recipe
-from benchmark.errors import Diverged
+from benchmark.errors import Diverged, UserError
 from benchmark.metrics.accuracy import evaluate
 from benchmark.network.masked_model import MaskedModel
 from benchmark.training.loop import clear_masked_state, learning_rate, make_optimizer, train_steps
+from benchmark.training.soft import cross_entropy
 
 BATCHES = [(torch.randn(8, 4), torch.randint(3, (8,))) for _ in range(5)]
 
@@ -68,6 +71,29 @@ def test_the_learning_rate_falls_where_the_recipe_says() -> None:
     recipe = Recipe(lr=1.0, decay_at=(0.5, 0.75), decay_factor=0.1)
     rates = [learning_rate(recipe, step, 8) for step in range(8)]
     assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_the_learning_rate_rises_and_falls_as_the_recipe_says() -> None:
+    triangular = Recipe(lr=1.0, schedule="triangular", warmup=0.25)
+    rates = [learning_rate(triangular, step, 8) for step in range(10)]
+    assert rates == pytest.approx([0.5, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0.01, 0.01])
+    cosine = Recipe(lr=2.0, schedule="cosine")
+    rates = [learning_rate(cosine, step, 4) for step in range(6)]
+    assert rates == pytest.approx([2, 1 + math.sqrt(0.5), 1, 1 - math.sqrt(0.5), 0.02, 0.02])
+    warm = Recipe(lr=1.0, warmup=0.25)
+    assert [learning_rate(warm, step, 8) for step in range(5)] == pytest.approx([0.5, 1, 1, 1, 0.1])
+
+
+def test_nesterov_and_label_smoothing_reach_the_optimiser_and_the_loss() -> None:
+    optimizer = make_optimizer(_net(), Recipe(optimizer="sgd", nesterov=True))
+    assert optimizer.defaults["nesterov"]
+    with pytest.raises(UserError, match="nesterov needs --train"):
+        Recipe(nesterov=True)
+    net, (inputs, labels) = _net(), BATCHES[0]
+    logits = net.module(inputs).log_softmax(1)
+    hard = -logits[torch.arange(len(labels)), labels].mean()
+    wanted = 0.7 * hard - 0.3 * logits.mean()
+    assert torch.allclose(cross_entropy(net, 0.3)(inputs, labels, 0), wanted)
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_first_step() -> None:
