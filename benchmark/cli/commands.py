@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
 from benchmark.cli.command import Command
 from benchmark.errors import UserError
 
+if TYPE_CHECKING:
+    from benchmark.config import RunConfig
+
 Count = Annotated[int, Ge(1)]
+REFERENCE = "dense"  # the method whose runs the others are compared with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +30,31 @@ class Run:
 
 def run(command: Run) -> int:
     from benchmark.config import run_config
-    from benchmark.runs import carry_out
+    from benchmark.runs import carry_out, outcome_of
 
-    outcome = carry_out(run_config(command.runs))
+    config = run_config(command.runs)
+    before = outcome_of(config).state
+    outcome = carry_out(config)
     _say_points(outcome.folder)
     reason = f": {outcome.reason}" if outcome.reason else ""
-    print(f"{outcome.state}{reason}  {outcome.folder}")
+    print(f"{'done before' if before == 'done' else outcome.state}{reason}  {outcome.folder}")
+    if outcome.state == "done" and not _has_reference(config):
+        changed = {k: v for k, v in command.runs.items() if not k.startswith("pruner")} | {"pruner": REFERENCE}
+        words = shlex.join(f"--{name}={value}" for name, value in changed.items())
+        print(f"no dense run to compare it with lies beside it: prunebench run {words}", file=sys.stderr)
     return 0 if outcome.state == "done" else 1
+
+
+def _has_reference(config: RunConfig) -> bool:
+    """Whether a run of the dense network, trained as this run's is, lies in the same results folder."""
+    from benchmark.records import Damaged, Record
+
+    runs = config.settings.results / "runs"
+    for folder in runs.glob(f"*-{REFERENCE}*-s{config.settings.seed}-*"):
+        with contextlib.suppress(Damaged):
+            if Record(folder).read_json("config.json").get("dense_key") == config.dense_id:
+                return True
+    return False
 
 
 def _say_points(folder: Path) -> None:

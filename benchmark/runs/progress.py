@@ -53,7 +53,7 @@ class Progress:
     def epoch(self, row: Row) -> None:
         if self._bar is not None:
             density = 1 - row["sparsity_prunable"]
-            now = f"round {row['round']}  top1 {row['val_top1']:.4f}  density {density:.3f}"
+            now = f"round {row['round']}  validation top1 {row['val_top1']:.4f}  density {density:.3f}"
             self._bar.update(self._task, completed=row["epoch"], now=now)
 
     def point(self, row: Row) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from benchmark.config import RunConfig
+from benchmark.config import RunConfig, run_config
+from benchmark.errors import MethodError, UserError
 from benchmark.models import Network, Shape
 from benchmark.pruning import Train, epochs_of
+from benchmark.records import Damaged, Record
 from benchmark.training import BACKWARD
 
 
@@ -17,6 +23,7 @@ class Cost:
 
     epochs: float
     train_flops: float
+    whole: float  # epochs with the dense training that another run pays for
 
 
 def training_examples(config: RunConfig) -> int:
@@ -34,11 +41,68 @@ def cost_of(config: RunConfig, dense_is_paid: bool = False) -> Cost:
     """The cost of a run; without its dense training where another run pays for that."""
     s = config.settings
     plan = config.plan(_steps(config))
-    if s.weights is not None or (dense_is_paid and starts_dense(config)):
-        plan = plan[1:]
-    epochs = epochs_of(plan, _steps(config) // s.train.epochs, s.train.epochs, s.retrain.epochs)
+    paid = s.weights is not None or (dense_is_paid and starts_dense(config))
+    epochs, whole = (
+        epochs_of(phases, _steps(config) // s.train.epochs, s.train.epochs, s.retrain.epochs)
+        for phases in (plan[1:] if paid else plan, plan)
+    )
+    return Cost(epochs, epochs * _flops_of_epoch(config), whole)
+
+
+def costs_of(runs: Sequence[RunConfig]) -> list[Cost]:
+    """The cost of each run; of those that share a dense training, the first pays for it, if it is not made yet.
+
+    A run whose plan cannot be carried out costs nothing: it fails before it trains.
+    """
+    dense = {run.dense_id: Record(run.settings.results / "dense" / run.dense_id) for run in runs}
+    paid = {name for name, record in dense.items() if record.status.get("state") == "done"}
+    costs = []
+    for run in runs:
+        try:
+            costs.append(cost_of(run, dense_is_paid=run.dense_id in paid))
+            if starts_dense(run):
+                paid.add(run.dense_id)
+        except (MethodError, UserError):
+            costs.append(Cost(0.0, 0.0, 0.0))
+    return costs
+
+
+class Pace:
+    """How fast this machine was in the dense trainings of these runs' results folders."""
+
+    def __init__(self, runs: Sequence[RunConfig]) -> None:
+        self._seconds: dict[str, float] = {}  # of an epoch, by what decides it
+        self._rates: list[float] = []  # FLOPs a second
+        for root in {run.settings.results for run in runs}:
+            for folder in sorted(root.glob("dense/*")):
+                with contextlib.suppress(Damaged, UserError, OSError, KeyError, TypeError):
+                    self._learn(Record(folder))
+        self.trainings = len(self._rates)
+
+    def seconds_of_epoch(self, config: RunConfig) -> float:
+        """Of a like training, else by FLOPs; 0 where nothing was trained."""
+        if (known := self._seconds.get(_alike(config))) is not None:
+            return known
+        return _flops_of_epoch(config) / statistics.median(self._rates) if self._rates else 0.0
+
+    def _learn(self, record: Record) -> None:
+        status = record.status
+        if status.get("state") == "done" and status.get("host") in (None, socket.gethostname()):
+            config = run_config(record.read_json("config.json")["config"])
+            seconds = statistics.median(row["seconds"] for row in record.read_rows("epochs.jsonl"))
+            self._seconds[_alike(config)] = seconds
+            self._rates.append(_flops_of_epoch(config) / seconds)
+
+
+def _alike(config: RunConfig) -> str:
+    """What makes an epoch fast or slow."""
+    s = config.settings
+    return repr((s.dataset, config.network, training_examples(config), s.train.batch_size, s.amp, s.channels_last))
+
+
+def _flops_of_epoch(config: RunConfig) -> float:
     flops = _flops(config.network, config.images.info.classes, config.input_shape)
-    return Cost(epochs, BACKWARD * flops * epochs * training_examples(config))
+    return float(BACKWARD * flops * training_examples(config))
 
 
 def _steps(config: RunConfig) -> int:

@@ -45,6 +45,10 @@ class RayCluster(Crew):
     def busy(self) -> bool:
         return bool(self._under_way)
 
+    @property
+    def under_way(self) -> list[RunConfig]:
+        return [job.run for job in self._under_way.values()]
+
     def begin(self, job: Job) -> None:
         here = os.getcwd()  # noqa: PTH109
         self._under_way[self._work.remote(_portable(job.run), job.again, here, self._cpus)] = job

@@ -11,9 +11,9 @@ from typing import Literal
 
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
-from benchmark.records import Record
 from benchmark.runs import Outcome, outcome_of
-from benchmark.sweep.costs import cost_of, starts_dense
+from benchmark.sweep.costs import Pace, costs_of
+from benchmark.sweep.display import Display, clock
 from benchmark.sweep.workers import FAILED, Alone, Crew, Job, Processes
 
 PAUSE = 0.5  # seconds until what others hold is looked at again
@@ -54,11 +54,10 @@ def execute(runs: Sequence[RunConfig], crew_for: Callable[[Sequence[RunConfig]],
         print(f"{skipped} of {len(runs)} runs ended before and are skipped", flush=True)
     if todo:
         jobs = [Job(run, again=states[run.name] in FAILED) for run in todo]
-        with crew_for(todo) as crew:
-            for number, (run, outcome) in enumerate(_carry(jobs, crew), start=1):
+        with crew_for(todo) as crew, Display(todo, crew) as display:
+            for run, outcome in _carry(jobs, crew):
                 outcomes[run.name] = outcome
-                reason = f": {outcome.reason}" if outcome.reason else ""
-                print(f"[{number}/{len(todo)}] {run.name}  {outcome.state}{reason}", flush=True)
+                display.ended(run, outcome)
     return _conclude(outcomes)
 
 
@@ -101,20 +100,20 @@ def _cores() -> int:
 
 def print_costs(runs: Sequence[RunConfig]) -> None:
     """The runs of a sweep, how each stands, and what those not done cost."""
-    epochs = flops = 0.0
-    dense = {run.dense_id: Record(run.settings.results / "dense" / run.dense_id) for run in runs}
-    shared = {name for name, record in dense.items() if record.status.get("state") == "done"}
-    for run in runs:
-        state = outcome_of(run).state
-        cost = cost_of(run, dense_is_paid=run.dense_id in shared)
-        if starts_dense(run):
-            shared.add(run.dense_id)
+    epochs = flops = seconds = 0.0
+    states = [outcome_of(run).state for run in runs]
+    pace = Pace(runs)
+    for run, state, cost in zip(runs, states, costs_of(runs), strict=True):
         if state != "done":
             epochs, flops = epochs + cost.epochs, flops + cost.train_flops
+            seconds += cost.epochs * pace.seconds_of_epoch(run)
         print(f"{state:12s}{run.name}  {cost.epochs:.0f} epochs  {cost.train_flops:.2e} FLOPs")
-    states = Counter(outcome_of(run).state for run in runs)
-    print(f"{len(runs)} runs: {', '.join(f'{n} {state}' for state, n in sorted(states.items()))}")
+    print(f"{len(runs)} runs: {', '.join(f'{n} {state}' for state, n in sorted(Counter(states).items()))}")
     print(f"to do: {epochs:.0f} epochs, at most {flops:.2e} training FLOPs (multiply-adds, as if nothing were pruned)")
+    if pace.trainings:
+        print(
+            f"about {clock(seconds)} hours of training on this machine, one run at a time, judged by earlier ones here"
+        )
 
 
 def _conclude(outcomes: dict[str, Outcome]) -> int:

@@ -68,6 +68,11 @@ class Crew(contextlib.AbstractContextManager["Crew"]):
     def busy(self) -> bool:
         """Whether a run is under way."""
 
+    @property
+    @abstractmethod
+    def under_way(self) -> list[RunConfig]:
+        """The runs that somebody works on now."""
+
     @abstractmethod
     def begin(self, job: Job) -> None: ...
 
@@ -90,13 +95,20 @@ class Alone(Crew):
     def busy(self) -> bool:
         return self._job is not None
 
+    @property
+    def under_way(self) -> list[RunConfig]:
+        return [] if self._job is None else [self._job.run]
+
     def begin(self, job: Job) -> None:
         self._job = job
 
     def ended(self, patience: float) -> list[tuple[Job, Outcome]]:
-        job, self._job = self._job, None
+        job = self._job
         assert job is not None
-        return [(job, attempt(job))]
+        try:
+            return [(job, attempt(job))]
+        finally:
+            self._job = None
 
     def __exit__(self, *exception: object) -> None:
         pass
@@ -125,6 +137,10 @@ class Processes(Crew):
     @property
     def busy(self) -> bool:
         return bool(self._at_work)
+
+    @property
+    def under_way(self) -> list[RunConfig]:
+        return [worker.job.run for worker in self._workers if worker.job is not None]
 
     @property
     def _at_work(self) -> list[_Worker]:
@@ -240,8 +256,8 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def attempt(job: Job, progress: Progress | None = None) -> Outcome:
-    """How a run ended, or `held` where another process works on it.
+def attempt(job: Job) -> Outcome:
+    """How a run ended, or `held` where another process works on it. It shows nothing: the sweep does.
 
     An error is its reason, and stops no other run.
     """
@@ -249,7 +265,7 @@ def attempt(job: Job, progress: Progress | None = None) -> Outcome:
     if before.state in FAILED and not job.again:  # in another sweep, since this one began
         return before
     try:
-        return carry_out(job.run, progress, wait=False)
+        return carry_out(job.run, Progress(job.run, show=False), wait=False)
     except UserError as error:
         return Outcome("failed", str(error), before.folder)
     except (Exception, SystemExit) as error:  # recorded with its traceback by carry_out
@@ -266,5 +282,5 @@ def attempt_options(options: dict[str, Any], again: bool) -> tuple[str, str]:
         run = run_config(options)
     except Exception as error:
         return "failed", " ".join(str(error).split())
-    outcome = attempt(Job(run, again), Progress(run, show=False))
+    outcome = attempt(Job(run, again))
     return outcome.state, outcome.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +117,22 @@ def test_failed_runs_are_done_again_only_when_asked(tmp_path: Path, capsys: pyte
     status, out, _ = _status(capsys, *words, "--retry_failed")
     assert status == 0
     assert "2 runs: 2 done" in out
+
+
+def test_a_run_says_what_to_run_beside_it_and_that_it_was_done_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        *["run", "--train.epochs", "1", "--train_limit", "200", "--wandb", "off", "--device", "cpu", "--results"],
+        str(tmp_path),
+    ]
+    status, out, err = _status(capsys, *words, "--pruner", "snip(sparsity=0.5)", "--train.decay_at", "0.5", "0.75")
+    assert (status, out.splitlines()[-1][:6]) == (0, "done  ")
+    said = "no dense run to compare it with lies beside it: prunebench run "
+    (line,) = [line for line in err.splitlines() if line.startswith(said)]
+    assert _status(capsys, "run", *shlex.split(line.removeprefix(said)))[0] == 0
+    status, out, err = _status(capsys, *words, "--pruner", "snip(sparsity=0.5)", "--train.decay_at", "0.5", "0.75")
+    assert (status, out.splitlines()[-1][:11], "no dense run" in err) == (0, "done before", False)
 
 
 def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
