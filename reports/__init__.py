@@ -79,12 +79,12 @@ def _made(results: Results, out: Path, source: Path | str) -> tuple[Report, dict
     for setting in settings:
         if setting.methods:
             place = folder_name(setting.name)
-            titles, figures = draw_all(setting, styles)
-            files |= {f"{place}/{name}": content for name, content in figures.items()}
+            figures = draw_all(setting, styles)
+            files |= {f"{place}/{name}": content for name, content in figures.files.items()}
             for table in tables[setting.name]:
                 files[f"{place}/{table.name}.csv"] = table.csv.encode()
                 files[f"{place}/{table.name}.md"] = table.markdown.encode()
-            parts.append(Part(setting.name, place, tables[setting.name], titles))
+            parts.append(Part(setting.name, place, tables[setting.name], figures.titles))
     listed = problems(results.records, settings)
     files["problems.csv"] = listed.csv.encode()
     files["index.html"] = page(results.records, parts, listed, source, out).encode()

@@ -10,11 +10,11 @@ from reports.curves import Method
 
 Style = dict[str, Any]
 
-# Okabe and Ito's colours, then Tol's muted ones, which colour-blind readers tell apart; markers serve those who
-# print in grey.
+# Okabe and Ito's colours, then Tol's muted ones (a brown for their sand, too pale on white), which colour-blind readers
+# tell apart; markers serve those who print in grey.
 COLOURS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#999933"),
-    *("#332288", "#44AA99", "#117733", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#88CCEE"),
+    *("#332288", "#44AA99", "#117733", "#A6761D", "#CC6677", "#882255", "#AA4499", "#88CCEE"),
 )
 MARKERS = "osD^vPX*<>hdp8H"
 LINES = ("-", "--", ":", "-.")  # of one method with different options
