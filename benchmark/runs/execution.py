@@ -62,8 +62,8 @@ def carry_out(
         open_record(config.settings.results, "runs", config.name).update_status("failed", str(error))
         return outcome_of(config)
     record = open_record(config.settings.results, "runs", config.name)
-    with record.locked(wait) as mine:
-        if not mine or (not wait and runner.is_from_dense and dense.held):
+    with record.locked(wait) as mine, contextlib.closing(dense):
+        if not mine or not (wait or runner.reserve()):
             what = "its dense training" if mine else "it"
             return Outcome("held", f"another process works on {what}", record.folder)
         if not record.done:

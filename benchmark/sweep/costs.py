@@ -33,12 +33,22 @@ def training_examples(config: RunConfig) -> int:
 
 
 def starts_dense(config: RunConfig) -> bool:
-    """Whether the run begins with the dense training that methods share, which no file stands for."""
-    return config.settings.weights is None and config.plan(_steps(config))[:1] == [Train(0, _steps(config))]
+    """Whether the run begins with the dense training that methods share, which no file stands for.
+
+    One whose plan is impossible begins with nothing; carried out, it says why.
+    """
+    try:
+        first = config.plan(_steps(config))[:1]
+    except (UserError, MethodError):
+        return False
+    return config.settings.weights is None and first == [Train(0, _steps(config))]
 
 
 def cost_of(config: RunConfig, dense_is_paid: bool = False) -> Cost:
-    """The cost of a run; without its dense training where another run pays for that."""
+    """The cost of a run; without its dense training where another run pays for that.
+
+    Raises UserError or MethodError where its plan is impossible.
+    """
     s = config.settings
     plan = config.plan(_steps(config))
     paid = s.weights is not None or (dense_is_paid and starts_dense(config))

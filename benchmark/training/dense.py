@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -47,12 +47,21 @@ class DenseTrainings:
     ) -> None:
         self.config, self.data, self.stop = config, data, stop
         self.on_epoch = on_epoch or (lambda row: None)
+        self._lock: ExitStack | None = None  # of a training that is reserved
         self.steps = config.settings.train.epochs * steps_per_epoch(data, config.settings.train.batch_size)
 
-    @property
-    def held(self) -> bool:
-        """Whether another process makes it right now."""
-        return Record(self.config.settings.results / "dense" / self.config.dense_id).held
+    def reserve(self) -> bool:
+        """Whether it is made, or this process alone may make it: nobody else then begins before that, or `close`."""
+        record = open_record(self.config.settings.results, "dense", self.config.dense_id)
+        if record.status.get("state") == "done":
+            return True
+        self._lock = ExitStack()
+        return self._lock.enter_context(record.locked(wait=False))
+
+    def close(self) -> None:
+        """Let others make what was reserved and not made."""
+        if self._lock is not None:
+            self._lock.close()
 
     def trained(self, snapshots: Set[int]) -> Dense:
         """The dense training at its end; the weights at the steps in `snapshots` are kept for `at_step`."""
@@ -92,7 +101,8 @@ class DenseTrainings:
     @contextmanager
     def _record(self) -> Iterator[Record]:
         record = open_record(self.config.settings.results, "dense", self.config.dense_id)
-        with record.locked():
+        lock, self._lock = self._lock or record.locked(), None
+        with lock:
             record.clear_litter()
             yield record
 

@@ -62,6 +62,10 @@ class Runner:
         """Whether the run begins with the dense training that methods share."""
         return self.plan[0] == Train(0, self.dense.steps)
 
+    def reserve(self) -> bool:
+        """Whether the dense training that the run starts from is made, or this process alone may make it."""
+        return not self.is_from_dense or self.given is not None or self.dense.reserve()
+
     def execute(self) -> State:
         """Carry out what is left of the plan; the state at its end.
 
