@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+from reports.curves import Setting
 from reports.folder import checked_place, write_report
 from reports.frames import Results
 from reports.records import ON_WANDB, read_sources
+from reports.table import Table, as_csv
+
+Style = Literal["paper", "paper-2col", "slides"]
 
 
 @dataclass(frozen=True)
@@ -17,8 +22,9 @@ class Report:
     """Where a report lies, and its tables by setting."""
 
     folder: Path
-    tables: dict[str, list[Any]]
-    problems: Any
+    tables: dict[str, list[Table]]
+    across: list[Table]  # over several settings
+    problems: Table
 
 
 def load(*sources: str | Path) -> Results:
@@ -31,19 +37,29 @@ def load(*sources: str | Path) -> Results:
     return Results(read_sources(*sources))
 
 
-def build(*sources: str | Path, out: Path | None = None) -> Report:
+def build(
+    *sources: str | Path,
+    out: Path | None = None,
+    reference: str | None = None,
+    only: Sequence[str] = (),
+    style: Style = "paper",
+) -> Report:
     """Make the report of what `load` reads in `out`, whole or not at all.
 
-    The default is the folder `report`, in the results folder if there is one source and it is such a folder.
+    The default is the folder `report`, in the results folder if there is one source and it is such a folder. Methods
+    are compared with `reference`, else with the best; `only` names those that are shown; figures have the size and
+    the letters of `style`.
 
-    Raises UserError as `load` does, and where `out` cannot be written or is no place for a report.
+    Raises UserError as `load` does, for a method that is not there, and where `out` cannot be written or is no place
+    for a report.
     """
     folders = [Path(source) for source in sources if not str(source).startswith(ON_WANDB)]
     alone = len(sources) == len(folders) == 1
     out = out or (folders[0] / "report" if alone else Path("report"))
     checked_place(out, *folders)
     results = load(*sources)
-    report, files = _made(results, out, folders[0] if alone else " ".join(map(str, sources)))
+    results = results.only(*only) if only else results
+    report, files = _made(results, reference, style, out, folders[0] if alone else " ".join(map(str, sources)))
     write_report(out, files, *folders)
     return report
 
@@ -57,35 +73,51 @@ def summary_text(report: Report) -> str:
     if note:
         lines += textwrap.wrap(f"{note}.", 110)
         lines.append("")
+    for table in report.across:
+        lines += [table.title, table.shown.to_string(index=False), ""]
     if len(report.problems.shown):
         lines += [report.problems.title, report.problems.shown.to_string(index=False, max_colwidth=90), ""]
     return "\n".join([*lines, f"page:    {report.folder / 'index.html'}", f"figures: {report.folder}/*/*.png, *.svg"])
 
 
-def _made(results: Results, out: Path, source: Path | str) -> tuple[Report, dict[str, bytes]]:
+def tables_of(setting: Setting, reference: str | None = None) -> list[Table]:
+    """All tables of a setting."""
+    from reports.differences import paired_differences
+    from reports.published import published
+    from reports.tables import accuracy_at, accuracy_at_cost, costs, measured_speedups, smallest_networks
+
+    at = [accuracy_at(setting, x) for x in ("compression_params", "speedup_theoretical", *measured_speedups(setting))]
+    more = [accuracy_at_cost(setting), costs(setting), paired_differences(setting, reference), published(setting)]
+    return [smallest_networks(setting), *at, *(table for table in more if table is not None)]
+
+
+def _made(
+    results: Results, reference: str | None, look: str, out: Path, source: Path | str
+) -> tuple[Report, dict[str, bytes]]:
     """The report, and its files by their path in it."""
+    from reports.differences import check_reference, rankings, ranks, wins
     from reports.figures import draw_all
     from reports.naming import folder_name
     from reports.page import Part, page
     from reports.problems import problems
     from reports.styles import styles_of
-    from reports.tables import accuracy_at_compression, smallest_networks
 
-    settings = results.settings
-    tables = {s.name: [smallest_networks(s), accuracy_at_compression(s)] for s in settings if s.methods}
+    settings = [setting for setting in results.settings if setting.methods]
+    check_reference(settings, reference)
+    tables = {setting.name: tables_of(setting, reference) for setting in settings}
     styles = styles_of(method for setting in settings for method in setting.methods.values())
-    files: dict[str, bytes] = {}
+    listed = problems(results.records, results.settings)
+    across = [table for table in (ranks(rankings(settings)), wins(settings, reference), listed) if table is not None]
+    files = {"points.csv": as_csv(results.points.drop(columns=["layers", "firing"])).encode()}
+    for table in across:
+        files |= table.files("")
     parts = []
     for setting in settings:
-        if setting.methods:
-            place = folder_name(setting.name)
-            figures = draw_all(setting, styles)
-            files |= {f"{place}/{name}": content for name, content in figures.files.items()}
-            for table in tables[setting.name]:
-                files[f"{place}/{table.name}.csv"] = table.csv.encode()
-                files[f"{place}/{table.name}.md"] = table.markdown.encode()
-            parts.append(Part(setting.name, place, tables[setting.name], figures.titles))
-    listed = problems(results.records, settings)
-    files["problems.csv"] = listed.csv.encode()
+        place = folder_name(setting.name)
+        figures = draw_all(setting, styles, look)
+        files |= {f"{place}/{name}": content for name, content in figures.files.items()}
+        for table in tables[setting.name]:
+            files |= table.files(f"{place}/")
+        parts.append(Part(setting.name, place, tables[setting.name], figures.titles))
     files["index.html"] = page(results.records, parts, listed, source, out).encode()
-    return Report(out, tables, listed), files
+    return Report(out, tables, across[:-1], listed), files

@@ -42,6 +42,17 @@ class Setting:
     problems: list[tuple[str, str]]  # of what, and why: what is ambiguous and so left out
     runs: list[tuple[RunRecord, Label]]  # what it is made of
 
+    @property
+    def test_images(self) -> int | None:
+        """How many test images there are; None where records do not say one number."""
+        totals = {point.total for point in self.dense.values() if point.total}
+        return totals.pop() if len(totals) == 1 else None
+
+    @property
+    def resolution(self) -> float:
+        """The accuracy of one test image; 0 where records do not say."""
+        return 1 / self.test_images if self.test_images else 0.0
+
 
 def settings_of(runs: list[RunRecord]) -> list[Setting]:
     """The finished runs, and what the failed ones reached, a setting at a time, sorted by name."""
@@ -52,7 +63,7 @@ def settings_of(runs: list[RunRecord]) -> list[Setting]:
 def curve(setting: Setting, method: Method, seed: int, x: str, y: str = "top1") -> list[tuple[float, float]]:
     """The (x, y) points of a method and seed, with the dense point, sorted; what has no x is left out."""
     points = [*([setting.dense[seed]] if seed in setting.dense else []), *method.of_seed(seed)]
-    return sorted((getattr(p, x), getattr(p, y)) for p in points if getattr(p, x) is not None)
+    return sorted((p.value(x), p.value(y)) for p in points if p.value(x) is not None)
 
 
 def _setting(name: str, runs: list[RunRecord]) -> Setting:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.errors import unknown
 from benchmark.records import METRICS
-from reports.curves import Setting, settings_of
+from reports.curves import REFERENCE, Setting, settings_of
 from reports.records import RunRecord
 from reports.schema import Epoch, Point
 
@@ -114,6 +115,26 @@ class Results:
                 rows.append((*told, point.stage, *_against(point, reference), *numbers, point.layers, point.firing))
         more = ("pruner.sparsity", "stage", *DERIVED, *NUMBERS[Point], *measured, "layers", "firing")
         return pd.DataFrame(rows, columns=[*TELLING, *more])
+
+    def only(self, *names: str) -> Results:
+        """These methods and dense: a name stands for all variants of a method, a label of a report for one.
+
+        Raises UserError for a name that no method here has.
+        """
+        kept: dict[int, RunRecord] = {}
+        known: set[str] = set()
+        for setting in self.settings:
+            for run, label in setting.runs:
+                called = {label.text, label.plain, label.method}
+                known |= called
+                if label.method == REFERENCE or called & set(names):
+                    kept[id(run)] = run
+        counted = {id(run) for setting in self.settings for run, _ in setting.runs}
+        for name in names:
+            if name not in known:
+                raise unknown("method", name, sorted(known), "--only takes names of methods in the records")
+        uncounted = {id(run) for run in self.records if id(run) not in counted and run.method in (*names, REFERENCE)}
+        return Results([run for run in self.records if id(run) in kept or id(run) in uncounted])
 
     @property
     def columns(self) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from reports.records import RunRecord
 from reports.schema import printable
-from reports.tables import Table
+from reports.table import Table
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class RunRecord:
     @property
     def method(self) -> str:
         """The method's name, with the version of its file where it is the user's own."""
-        return self.head.method.label or self.config["pruner"]
+        return self.head.method.label or self.config.get("pruner", "")
 
     @property
     def seed(self) -> int:

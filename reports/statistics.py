@@ -1,13 +1,16 @@
-"""Means over seeds with their intervals; accuracy between measured points."""
+"""Means over seeds with their intervals; differences paired by seed; ranks; accuracy between measured points."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from scipy.stats import t
+import numpy as np
+from scipy.stats import friedmanchisquare, rankdata, studentized_range, t
+
+LEVEL = 0.05  # below it a difference counts as shown
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,77 @@ def interpolate(curve: Sequence[tuple[float, float]], x: float) -> float | None:
             share = 0.0 if x1 == x0 else math.log(x / x0) / math.log(x1 / x0)
             return y0 + share * (y1 - y0)
     return points[0][1] if len(points) == 1 and points[0][0] == x else None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What one has more than another, over the seeds that both have; `p` is of the paired t-test.
+
+    `p` is NaN where there is no spread to test against: a single seed, or, to the resolution of the values, the same
+    difference at each.
+    """
+
+    over: Estimate
+    p: float
+
+
+def difference(ours: Mapping[int, float], theirs: Mapping[int, float], resolution: float = 0.0) -> Difference:
+    """The difference of two methods' values by seed, which lie in [0, 1] and are known to `resolution`."""
+    over = estimate([ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())], -1, 1)
+    if over.n < 2 or over.std <= max(1e-12, resolution / 2):
+        return Difference(over, math.nan)
+    return Difference(over, 2 * float(t.sf(abs(over.mean) * math.sqrt(over.n) / over.std, over.n - 1)))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """The p-values corrected for their number, by Holm's method; NaN is no test and stays."""
+    order = sorted((i for i, value in enumerate(p) if not math.isnan(value)), key=lambda i: p[i])
+    adjusted, highest = list(p), 0.0
+    for rank, i in enumerate(order):
+        highest = adjusted[i] = max(highest, min(1.0, p[i] * (len(order) - rank)))
+    return adjusted
+
+
+def tied_with_best(values: Mapping[str, Mapping[int, float]], resolution: float = 0.0) -> set[str]:
+    """The name with the highest mean over seeds, and those that are not shown to be lower, p corrected by Holm."""
+    means = {name: sum(each.values()) / len(each) for name, each in values.items() if each}
+    if not means:
+        return set()
+    best = max(means, key=lambda name: means[name])
+    others = [name for name in means if name != best]
+    p = holm([difference(values[best], values[name], resolution).p for name in others])
+    shown = dict(zip(others, p, strict=True))
+    return {best} | {name for name in others if not _lower(values[best], values[name], shown[name])}
+
+
+def _lower(best: Mapping[int, float], other: Mapping[int, float], p: float) -> bool:
+    """Whether the other is shown to be lower; a single seed, or none in common, shows nothing but equality."""
+    both = best.keys() & other.keys()
+    return any(best[s] != other[s] for s in both) or not both if len(both) < 2 else p < LEVEL
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Average ranks over blocks, 1 the best, equal values sharing theirs; NaN where there is too little for a test.
+
+    Two names differ, at 5 %, where their ranks do by more than `critical_difference` (Friedman, then Nemenyi).
+    """
+
+    ranks: dict[str, float]
+    blocks: int
+    p: float  # of Friedman's test that all are alike
+    critical_difference: float
+
+
+def ranking(values: Mapping[str, Sequence[float]]) -> Ranking:
+    """The ranking of names by their values in each of the same blocks; higher is better."""
+    table = np.array(list(values.values()), dtype=float)  # (names, blocks)
+    names, blocks = table.shape
+    ranks = np.mean([rankdata(-table[:, block]) for block in range(blocks)], axis=0)
+    p = critical = math.nan
+    if names >= 3 and blocks >= 2:
+        if (table != table[0]).any():
+            p = float(friedmanchisquare(*table).pvalue)
+        quantile = float(studentized_range.ppf(1 - LEVEL, names, np.inf)) / math.sqrt(2)
+        critical = quantile * math.sqrt(names * (names + 1) / (6 * blocks))
+    return Ranking(dict(zip(values, map(float, ranks), strict=True)), blocks, p, critical)

@@ -110,6 +110,9 @@ class Report:
 
     results: tuple[Path, ...] = ()  # results folders
     wandb: str | None = None  # ENTITY/PROJECT[/SWEEP]: the runs there too
+    reference: str | None = None  # the method that the others are compared with; None: the best of each setting
+    only: tuple[str, ...] = ()  # the methods to show, beside dense; (): all
+    style: Literal["paper", "paper-2col", "slides"] = "paper"  # figures for a page, for a column of two, for a screen
     out: Path | None = None  # where the report goes; None: RESULTS/report, for several sources ./report
 
 
@@ -119,7 +122,8 @@ def report(command: Report) -> int:
         raise UserError("report takes results folders, --wandb ENTITY/PROJECT[/SWEEP], or both")
     from reports import build, summary_text
 
-    print(summary_text(build(*sources, out=command.out)))
+    made = build(*sources, out=command.out, reference=command.reference, only=command.only, style=command.style)
+    print(summary_text(made))
     return 0
 
 

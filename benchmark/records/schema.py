@@ -183,7 +183,10 @@ METRICS: dict[str, Metric] = {
     "test_top5": Metric("test top-5", "share", "higher", _EPOCH, "Test top-5 of an epoch (protocol paper only)"),
     "test_loss": Metric("test loss", "", "lower", _EPOCH, "Test cross-entropy of an epoch (protocol paper only)"),
     "train_loss": Metric("training loss", "", "lower", _EPOCH, "Mean cross-entropy of the epoch's optimiser steps"),
-    "drop": Metric("drop", "share", "lower", ("table",), "Test top-1 of the dense network minus that of the pruned"),
+    "drop": Metric(
+        "test drop", "share", "lower", ("table",), "Test top-1 of the dense network minus that of the pruned"
+    ),
+    "validation_drop": Metric("validation drop", "share", "lower", ("table",), "The same of validation top-1"),
     # size
     "sparsity_prunable": Metric(
         "sparsity", "share", "higher", ("epoch", "point", "table"), "Masked-out share of the prunable weights"
@@ -235,11 +238,22 @@ METRICS: dict[str, Metric] = {
         "class overlap", "share", "", ("figure",), "Sum of minima / sum of maxima of two classes' firing rates"
     ),
     # cost, everything before included
-    "epochs_total": Metric("epochs", "epochs", "lower", _POINT, "Training epochs"),
+    "epochs_total": Metric("epochs", "epochs", "lower", ("point", "table"), "Training epochs"),
     "budget": Metric("training, × dense", "×", "lower", ("table",), "Training epochs ÷ those of the dense network"),
-    "train_flops": Metric("training FLOPs", "FLOPs", "lower", _POINT, "Training FLOPs, sparse steps at their own cost"),
-    "train_seconds": Metric("training time", "s", "lower", _POINT, "Seconds of training"),
-    "prune_seconds": Metric("pruning time", "s", "lower", _POINT, "Seconds of scoring and masking"),
+    "budget_flops": Metric(
+        "sparse training, × dense", "×", "lower", ("table",), "Training FLOPs ÷ those of the dense network"
+    ),
+    "budget_seconds": Metric(
+        "time, × dense", "×", "lower", ("table",), "Seconds of training and pruning ÷ those of the dense network"
+    ),
+    "train_flops_dense": Metric(
+        "training FLOPs, executed dense", "FLOPs", "lower", ("table",), "Training FLOPs, each step at dense cost"
+    ),
+    "train_flops": Metric(
+        "training FLOPs", "FLOPs", "lower", ("point", "table"), "Training FLOPs, sparse steps at their own cost"
+    ),
+    "train_seconds": Metric("training time", "s", "lower", ("point", "table"), "Seconds of training"),
+    "prune_seconds": Metric("pruning time", "s", "lower", ("point", "table"), "Seconds of scoring and masking"),
     "seconds": Metric("epoch time", "s", "lower", _EPOCH, "Seconds of the epoch's training"),
     "images_per_second": Metric("images/s", "images/s", "higher", _EPOCH, "Training images a second"),
     # where in the run a row stands

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from reports.records import RunRecord
 from reports.schema import Environment, Head, Point, Status, checked
 
@@ -68,6 +70,11 @@ def run_record(
         points=list(points),
         problem="" if state == "done" else f"{state}: {reason}",
     )
+
+
+def by(frame: pd.DataFrame, *columns: str) -> Any:
+    """The frame with these columns as its index, of which the type checker knows nothing."""
+    return frame.set_index(list(columns)) if columns[1:] else frame.set_index(*columns)
 
 
 def three_seeds() -> list[RunRecord]:

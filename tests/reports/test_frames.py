@@ -10,11 +10,12 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+from benchmark.errors import UserError
 from benchmark.records import METRICS
 from benchmark.records.schema import EpochRow, FiringRow, LayerRow, PointRow
 from reports import load
 from reports.schema import Epoch, Layer, LayerFiring, Point
-from tests.reports.made_up import NAME, point_row, write_results, write_run
+from tests.reports.made_up import NAME, by, point_row, write_results, write_run
 
 
 def test_points_have_their_setting_method_and_what_dense_says_of_them(tmp_path: Path) -> None:
@@ -46,17 +47,17 @@ def test_what_does_not_count_is_a_row_with_the_reason_and_its_points_are_marked(
     (folder / "status.json").write_text('{"state": "interrupted", "reason": "a signal"}')
     (write_run(tmp_path, "broken", []) / "config.json").write_text("{")
     found = load(tmp_path)
-    problems = found.runs.set_index("run")["problem"]
+    problems = by(found.runs, "run")["problem"]
     assert problems["stopped"] == "interrupted: a signal"
     assert problems["broken"].startswith("damaged: config.json")
-    assert found.points.set_index("run").loc["stopped", "counted"] == False  # noqa: E712
+    assert by(found.points, "run").loc["stopped", "counted"] == False  # noqa: E712
     assert "broken" not in set(found.points["run"])
 
 
 def test_every_column_says_what_it_is_and_numbers_their_unit(tmp_path: Path) -> None:
     write_results(tmp_path)
     found = load(tmp_path)
-    columns = found.columns.set_index(["table", "column"])
+    columns = by(found.columns, "table", "column")
     for table in ("runs", "epochs", "points"):
         assert list(columns.loc[table].index) == list(getattr(found, table).columns)
     assert columns.loc[("points", "train_seconds"), "unit"] == "s"
@@ -68,7 +69,7 @@ def test_measured_speed_ups_are_columns_where_a_record_has_them(tmp_path: Path) 
     write_results(tmp_path)
     assert not [name for name in load(tmp_path).points if str(name).startswith("speedup_measured")]
     write_run(tmp_path, "new", [point_row(1, 4, 0.9, speedup_measured_torch=1.5)], seed=9)
-    points = load(tmp_path).points.set_index("run")
+    points = by(load(tmp_path).points, "run")
     assert points.loc["new", "speedup_measured_torch"] == 1.5
     assert points["speedup_measured_torch"].notna().sum() == 1
 
@@ -95,3 +96,13 @@ def test_a_notebook_loads_records_without_torch(tmp_path: Path) -> None:
     write_results(tmp_path)
     code = f"import sys; from reports import load; load({str(tmp_path)!r}).points; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_only_some_methods_stand_beside_dense(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    write_run(tmp_path, "other", [point_row(1, 4, 0.9)], pruner="random")
+    found = load(tmp_path).only("snip", "random")
+    assert set(found.runs["method"]) == {"dense", "snip", "random"}
+    assert set(found.settings[0].methods) == {"snip", "random"}
+    with pytest.raises(UserError, match=r"unknown method 'snpi', did you mean 'snip'"):
+        load(tmp_path).only("snip", "snpi")

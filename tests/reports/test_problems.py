@@ -7,7 +7,7 @@ from dataclasses import replace
 from reports.curves import settings_of
 from reports.problems import problems
 from reports.records import RunRecord
-from reports.tables import accuracy_at_compression, smallest_networks
+from reports.tables import accuracy_at, smallest_networks
 from tests.reports.made_up import NAME, point, run_record, three_seeds
 
 
@@ -80,9 +80,38 @@ def test_a_point_measured_twice_and_differently_is_in_no_average() -> None:
     found = dict(listed(twice))
     assert f"snip, seed 0, target null, round 1: {NAME}" in found
     [setting] = settings_of(twice)
-    assert accuracy_at_compression(setting).numbers["top1_n"].max() == 0
+    assert accuracy_at(setting).numbers["top1_n"].max() == 0
 
 
 def test_many_seeds_are_listed_in_short() -> None:
     runs = [run_record("snip", s, [point(1, 4, 0.9)]) for s in range(500)]
     assert all(len(why) < 200 for _, why in listed(runs))
+
+
+def test_each_problem_has_its_kind() -> None:
+    paper = run_record("nnrelief", 0, [point(1, 4, 0.9)], protocol="paper")
+    old = run_record("snip", 0, [point(1, 4, 0.9)], number=1)
+    other = run_record("snip", 0, [point(1, 4, 0.9)])
+    unverified = replace(other, environment=other.environment.model_copy(update={"data_verified": False}))
+    runs = [
+        *three_seeds(),
+        paper,
+        old,
+        unverified,
+        run_record("random", 0, [], state="failed", reason="no"),
+        run_record("random", 1, [], state="interrupted", reason="a signal"),
+        run_record("random", 2, [point(1, 8, 0.1, collapsed=True)]),
+    ]
+    frame = problems(runs, settings_of(runs)).shown
+    kinds = dict(zip(frame["kind"], frame["why"], strict=True))
+    assert kinds["failed"] == "failed: no"
+    assert kinds["interrupted"] == "interrupted: a signal"
+    assert kinds["test-selected"].startswith("†: picked")
+    assert kinds["unverified data"].startswith("‡: data files")
+    assert kinds["other protocol"].startswith("made by earlier rules than those of protocol 2")
+    assert {"collapsed", "missing", "thin"} <= kinds.keys()
+
+
+def test_a_seed_that_only_dense_has_is_missing() -> None:
+    runs = [run_record("dense", s, [point(0, 1, 0.99)]) for s in range(4)]
+    assert (f"magnitude: {NAME}", "no run of seeds 3, which have a dense network") in listed([*runs, *three_seeds()])
