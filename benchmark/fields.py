@@ -75,7 +75,7 @@ class Option:
         """The error for a value that is not allowed."""
         choices = [c for c in _choices(self.kind) if isinstance(c, str)]
         near = get_close_matches(value, choices, n=1) if isinstance(value, str) else []
-        guess = f"; did you mean '{near[0]}'?" if near else ""
+        guess = f"; did you mean '{near[0]}'?" if near else "; written without a value it is True" * (value == "True")
         return UserError(f"{self.name} must be {allowed(self.kind)}, got {shown(value)}{guess}")
 
     @property
@@ -195,6 +195,8 @@ def read_literal(text: str) -> Any:
 def allowed(kind: Any) -> str:
     """What a type allows, in words."""
     parts = _parts(kind)
+    if len(parts) > 1 and all(part is type(None) or get_origin(part) is Literal for part in parts):
+        return allowed(Literal[(*_choices(kind), *["None"] * (type(None) in parts))])
     if len(parts) > 1:
         words = [allowed(part) for part in parts if part is not type(None)]
         return " or ".join([*words, "None"] if len(words) < len(parts) else words)

@@ -10,8 +10,8 @@ from benchmark.data import NAMES as DATASETS
 FAMILIES = ("never", "at initialisation", "after training", "rewinding", "while training")
 
 
-def print_catalogue(what: str | None) -> None:
-    """Print one of methods, networks, datasets, recipes and sweeps, or all of them."""
+def print_catalogue(what: str) -> None:
+    """Print one of methods, networks, datasets, recipes and sweeps, or `all` of them."""
     parts = {
         "methods": _methods,
         "networks": _networks,
@@ -20,10 +20,10 @@ def print_catalogue(what: str | None) -> None:
         "sweeps": _sweeps,
     }
     for name, part in parts.items():
-        if what in (None, name):
+        if what in ("all", name):
             print(f"{name}:")
             part()
-            if what is None:
+            if what == "all":
                 print()
 
 

@@ -131,7 +131,7 @@ def report(command: Report) -> int:
 class List:
     """The methods with their options, the networks, the datasets, the recipes and the sweeps."""
 
-    what: Literal["methods", "networks", "datasets", "recipes", "sweeps"] | None = None  # None: all of them
+    what: Literal["all", "methods", "networks", "datasets", "recipes", "sweeps"] = "all"  # what is listed
 
 
 def catalogue(command: List) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from benchmark.pruning import Pruner
 
 GROUP = "prunebench.pruners"
+CONTRACT = Path(__file__).parents[1] / "pruning" / "pruner.py"  # with the classes that methods extend
 WAY_ON = "a method of your own: --pruner path/to/file.py:Class"
 
 
@@ -49,7 +50,7 @@ def find_pruner(name: str) -> tuple[type[Pruner], Source | None]:
 
 
 def pruner_summary(name: str) -> tuple[str, dict[str, str]]:
-    """A method's docstring, and the options that are its own with their defaults.
+    """A method's docstring, and its options, inherited ones first, with their defaults.
 
     A method of this suite is not imported for that, which would import torch.
     """
@@ -58,9 +59,19 @@ def pruner_summary(name: str) -> tuple[str, dict[str, str]]:
         cls = pruner_class(name)
         return cls.__doc__ or "", {f.name: str(f.default) for f in fields(cls)}
     classes = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ClassDef) and ast.get_docstring(n)]
-    own = [n for n in classes[0].body if isinstance(n, ast.AnnAssign)] if classes else []
-    options = {ast.unparse(n.target): ast.unparse(n.value) if n.value else "?" for n in own}
-    return (ast.get_docstring(classes[0], clean=False) or "") if classes else "", options
+    if not classes:
+        return "", {}
+    bases = {n.name: n for n in ast.parse(CONTRACT.read_text()).body if isinstance(n, ast.ClassDef)}
+    return ast.get_docstring(classes[0], clean=False) or "", _defaults(classes[0], bases)
+
+
+def _defaults(cls: ast.ClassDef, bases: dict[str, ast.ClassDef]) -> dict[str, str]:
+    """The fields of a class with their defaults, those of its `bases` first, as they are written."""
+    found: dict[str, str] = {}
+    for base in reversed([ast.unparse(b) for b in cls.bases]):
+        found |= _defaults(bases[base], bases) if base in bases else {}
+    own = [n for n in cls.body if isinstance(n, ast.AnnAssign)]
+    return found | {ast.unparse(n.target): ast.unparse(n.value) if n.value else "?" for n in own}
 
 
 def shipped_files() -> dict[str, Path]:

@@ -19,7 +19,7 @@ from benchmark.config.settings import Settings
 from benchmark.config.yaml_files import recipe_options
 from benchmark.data import Images, find_images
 from benchmark.errors import UserError
-from benchmark.fields import Option, construct, options_of, read_all, read_literal, require_known, shown
+from benchmark.fields import Option, allowed, construct, options_of, read_all, read_literal, require_known, shown
 from benchmark.models import Network, find_network
 from benchmark.user_code import Source
 
@@ -40,6 +40,8 @@ def read_command(arguments: Sequence[str], known: Mapping[str, Option]) -> tuple
     """The words of a command line that belong to no option, and the options.
 
     One of `known` takes as many words as its type wants; any other all that follow it.
+
+    Raises UserError where one of `known` that is no flag has no value.
     """
     words: list[str] = []
     options: Options = {}
@@ -58,6 +60,9 @@ def read_command(arguments: Sequence[str], known: Mapping[str, Option]) -> tuple
             room -= 1
         else:
             words.append(argument)
+    for name, values in options.items():
+        if not values and name in known and not known[name].flag:
+            raise UserError(f"--{name} needs a value: {allowed(known[name].kind)}")
     return words, canonical({k: "True" if not v else v[0] if len(v) == 1 else v for k, v in options.items()})
 
 

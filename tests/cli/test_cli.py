@@ -185,7 +185,7 @@ def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
         ("report nothing", "cannot read nothing: No such file or directory; give the folder"),
         ("report nothing --out .", "no report is written to '.': it is or holds"),
         ("mirror nothing", "no records in nothing"),
-        ("list metods", "sweeps or None, got metods; did you mean 'methods'?"),
+        ("list metods", "recipes or sweeps, got metods; did you mean 'methods'?"),
         ("data", "NAME is missing: usage: prunebench data NAME"),
     ],
 )
