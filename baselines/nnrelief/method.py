@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,9 @@ class NNrelief(Pruner):
     formula: Formula = "paper"
     rewind: bool = False  # retrain from the initial weights, as the paper does on LeNets; their recipes say so
     norm: Norm | None = None  # of output maps; None: `sum` in the released formula without batch norm (LeNets)
+    # not the method, for what it owes to each of its parts:
+    biases: bool = True  # False: biases neither compete nor go, but with whole units
+    selection: Literal["unit", "global"] = "unit"  # where the share counts: in each unit, or over all units, each as 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,9 +84,8 @@ class NNrelief(Pruner):
         signals, _ = self._observe(module, net.layers, [], batches)
         scores = {}
         for name, layer in net.layers.items():
-            signal, weight = signals[name], layer.parameter
-            shares = signal / signal.sum(1, keepdim=True).clamp(min=torch.finfo(signal.dtype).tiny)
-            scores[layer.weight] = _per_weight(shares[:, : weight.shape[1]], weight).clone()
+            weight = layer.parameter
+            scores[layer.weight] = _per_weight(_shares(signals[name])[:, : weight.shape[1]], weight).clone()
         return scores
 
     def prune(self, net: MaskedModel, batches: Batches, phase: Prune) -> Pruned:
@@ -96,13 +99,24 @@ class NNrelief(Pruner):
             if layers or gated:
                 signals, record = self._observe(pruned.module, layers, gated, batches)
                 norms |= record.norms
-                _remove(pruned, _weak(layers, signals, alpha))
+                _remove(pruned, _weak(layers, self._kept(layers, signals, alpha)))
                 _remove(pruned, _whole_units(pruned, _outweighed(record, alpha), norms={}))
                 _remove(pruned, _whole_units(pruned, _silent(record), norms))
         unread = unread_units(pruned, batches[0][0][:1])
         own = {name: units for name, units in unread.items() if name in pruned.layers or name in shortcuts}
         _remove(pruned, _whole_units(pruned, own, norms))
         return Pruned(pruned.masks)
+
+    def _kept(self, layers: Layers, signals: dict[str, Tensor], alpha: float) -> dict[str, Tensor]:
+        """By layer, the connections that carry the share `alpha`, (units, connections)."""
+        if not self.biases:
+            signals = {name: signals[name][:, : layer.parameter.shape[1]] for name, layer in layers.items()}
+        if self.selection == "unit":
+            return {n: largest_share(signals[n], alpha, grouped=layer.groups > 1) for n, layer in layers.items()}
+        shares = {name: _shares(signals[name]) for name in layers}
+        kept = largest_share(torch.cat([share.flatten() for share in shares.values()])[None], alpha)[0]
+        parts = kept.split([share.numel() for share in shares.values()])
+        return {name: part.view_as(shares[name]) for name, part in zip(shares, parts, strict=True)}
 
     def _observe(
         self, module: nn.Module, layers: Layers, shortcuts: list[str], batches: Batches
@@ -123,12 +137,17 @@ class NNrelief(Pruner):
         return {name: connections.importance(name) for name in layers}, record
 
 
-def _weak(layers: Layers, signals: dict[str, Tensor], alpha: float) -> Removed:
-    """Connections that do not belong to the largest ones with the share `alpha` of their unit's signal."""
+def _shares(signals: Tensor) -> Tensor:
+    """What each connection has of the signal of its unit; 0 in a unit without one."""
+    return signals / signals.sum(1, keepdim=True).clamp(min=torch.finfo(signals.dtype).tiny)
+
+
+def _weak(layers: Layers, kept: dict[str, Tensor]) -> Removed:
+    """The connections that are not kept, by parameter."""
     removed = {}
     for name, layer in layers.items():
         weight = layer.parameter
-        weak = ~largest_share(signals[name], alpha, grouped=layer.groups > 1)
+        weak = ~kept[name]
         removed[layer.weight] = _per_weight(weak[:, : weight.shape[1]], weight)
         if weak.shape[1] > weight.shape[1] and layer.bias is not None:  # some are computed from others
             removed[layer.bias] = weak[:, -1]
