@@ -99,6 +99,11 @@ def options_of(cls: type, prefix: str = "", belongs: Belongs = "run") -> dict[st
 
     Raises UserError where the type of a field cannot be read.
     """
+    return dict(_options_of(cls, prefix, belongs))
+
+
+@cache
+def _options_of(cls: type, prefix: str, belongs: Belongs) -> dict[str, Option]:
     found: dict[str, Option] = {}
     hints, behind = _hints(cls), comments(cls)
     for f in dataclasses.fields(cls):
@@ -106,7 +111,7 @@ def options_of(cls: type, prefix: str = "", belongs: Belongs = "run") -> dict[st
             kind, to = _belonging(hints[f.name], belongs)
             name = prefix + f.name
             if dataclasses.is_dataclass(kind):
-                found |= options_of(kind, f"{name}.", to)  # pyright: ignore[reportArgumentType]
+                found |= _options_of(kind, f"{name}.", to)  # pyright: ignore[reportArgumentType]
             else:
                 default = f.default_factory() if f.default_factory is not MISSING else f.default
                 found[name] = Option(name, kind, default, behind.get(f.name, ""), to)
@@ -234,6 +239,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
         raise UserError(f"an option cannot have the type {kind}; take numbers, texts, choices or lists") from error
 
 
+@cache
 def _hints(source: Any) -> dict[str, Any]:
     try:
         return get_type_hints(source, include_extras=True)

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +57,12 @@ class RunConfig:
         """Channels, height and width of what the network is given."""
         return self.network.input_shape(self.images.info.shape, self.settings.image_size)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The identity: a hash of the protocol number, the options that differ from their defaults, and own code."""
         return self._digest({"run", "dense"})
 
-    @property
+    @cached_property
     def dense_id(self) -> str:
         """The identity of the dense training that this run starts from, the same for all methods."""
         return self._digest({"dense"})
@@ -78,7 +79,7 @@ class RunConfig:
         found: dict[str, Belongs] = {name: option.belongs for name, option in options_of(Settings).items()}
         return {name: found.get(name) or ("run" if name.startswith("pruner.") else "dense") for name in self.options}
 
-    @property
+    @cached_property
     def name(self) -> str:
         """A name that reads well and is unique in a results folder: it ends with the start of the identity."""
         s = self.settings

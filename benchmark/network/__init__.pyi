@@ -9,6 +9,6 @@ from .signals import (
     gates as gates,
     small_batches as small_batches,
 )
-from .tracing import without_fast_path as without_fast_path
+from .tracing import spare_dynamo as spare_dynamo, without_fast_path as without_fast_path
 from .units import batch_norms as batch_norms, removable_layers as removable_layers, whole_units as whole_units
 from .weights import check_weights as check_weights

@@ -27,6 +27,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmark.network.tracing import spare_dynamo
+
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -259,6 +261,9 @@ class ChannelRecord(TorchDispatchMode):
             if others:
                 self.pin([tensor, *others])
                 self._channels.update({id(t): None for t in others})
+
+
+spare_dynamo(ChannelRecord.__torch_dispatch__)
 
 
 class _Functions(TorchFunctionMode):

@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -155,6 +153,9 @@ def _removed(record: ChannelRecord, module: nn.Module) -> Flags:
 
 def _classes(record: ChannelRecord) -> Indices:
     """The class of each atom; atoms in one class can only go together."""
+    from scipy.sparse import coo_array  # here: their import takes as long as a round of digits
+    from scipy.sparse.csgraph import connected_components
+
     pairs = [np.stack(np.broadcast_arrays(*pair)) for pair in record.together]
     rows, columns = np.concatenate([np.zeros((2, 0), dtype=np.int64), *pairs], axis=1)
     graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(record.atoms, record.atoms))

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from benchmark.errors import UserError
 from benchmark.network.layers import computed_weights, layers
 from benchmark.network.masked_model import MaskedModel
+from benchmark.network.tracing import spare_dynamo
 
 aten = torch.ops.aten
 PRODUCTS = {
@@ -73,6 +74,9 @@ class _Uses(TorchDispatchMode):
         elif any(self._names.get(_storage(t)) not in read for t in made):
             self.changed |= read
         return out
+
+
+spare_dynamo(_Uses.__torch_dispatch__)
 
 
 def _patterns(names: Collection[str], others: Collection[str]) -> list[str]:

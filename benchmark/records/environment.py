@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def environment(device: Any) -> Row:
     }
 
 
+@cache
 def _commit() -> str | None:
     """The commit of this code, with a + where files differ from it; None outside a checkout."""
     here = Path(__file__).parents[2]
@@ -56,6 +58,7 @@ def _commit() -> str | None:
     return found.stdout.strip()
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)

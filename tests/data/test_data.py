@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.data import registry
+from benchmark.data import digits, registry
 from benchmark.data.dataset import (
     load_dataset,
     normaliser,
@@ -212,3 +212,11 @@ def test_a_failed_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(UserError, match="could not be downloaded"):
         registry.fetch("tiny_imagenet", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_digits_are_the_same_from_scikit_learns_file_and_from_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = digits.read()
+    monkeypatch.setattr(digits, "FILE", "elsewhere.csv.gz")
+    again = digits.read()
+    assert found.digests == again.digests
+    assert (found.test_images == again.test_images).all()
