@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import nn
 
 from benchmark.metrics.flops import FlopCount, effective_flops
@@ -21,7 +20,7 @@ def count(net: MaskedModel, flops: FlopCount, structural: FlopCount, collapsed: 
     that its output does not depend on its input. A ratio to nothing is None. Buffers, such as running means,
     are no parameters, masked or not.
     """
-    sizes = _sizes(net)
+    sizes = net.sizes
     weights = [sizes[name] for name in _layer_parameters(net.module) if name in sizes]
     rows = [
         {"name": layer.name, "kept": kept, "total": total, "flops_dense": flops.layers.get(layer.name, 0)}
@@ -54,14 +53,14 @@ def count(net: MaskedModel, flops: FlopCount, structural: FlopCount, collapsed: 
 
 def sparsity(net: MaskedModel) -> float:
     """The masked-out share of the prunable weights."""
-    sizes = _sizes(net)
+    sizes = net.sizes
     kept, total = _sums([sizes[name] for name in net.weights if name in sizes])
     return 1 - kept / total
 
 
 def masked_flops(net: MaskedModel, flops: FlopCount) -> float:
     """FLOPs per example where each conv and linear layer does its share of `flops` that its mask keeps."""
-    sizes = _sizes(net)
+    sizes = net.sizes
     densities = {layer.name: kept / total for layer in layers(net.module) for kept, total in [sizes[layer.weight]]}
     return effective_flops(flops, densities)
 
@@ -75,23 +74,13 @@ def sparse_bytes(net: MaskedModel) -> tuple[int, str]:
     """
     sizes = {"bitmap": 0, "csr": 0}
     parameters = dict(net.module.named_parameters())
-    for name, (kept, total) in _sizes(net).items():
+    for name, (kept, total) in net.sizes.items():
         rows = parameters[name].shape[0] if parameters[name].dim() > 1 else 1
         dense = VALUE_BYTES * total
         sizes["bitmap"] += min(dense, VALUE_BYTES * kept + (total + 7) // 8)
         sizes["csr"] += min(dense, (VALUE_BYTES + INDEX_BYTES) * kept + INDEX_BYTES * (rows + 1))
     smaller = min(sizes, key=lambda form: sizes[form])
     return sizes[smaller], smaller
-
-
-def _sizes(net: MaskedModel) -> dict[str, tuple[int, int]]:
-    """How many entries of each parameter are kept, and how many it has."""
-    sizes = {name: p.numel() for name, p in net.module.named_parameters()}
-    masked = [name for name in sizes if name in net.masks]
-    kept = dict(sizes)
-    if masked:  # one transfer from the device for all of them
-        kept.update(zip(masked, torch.stack([net.masks[name].sum() for name in masked]).tolist(), strict=True))
-    return {name: (kept[name], size) for name, size in sizes.items()}
 
 
 def _layer_parameters(module: nn.Module) -> list[str]:

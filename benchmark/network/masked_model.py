@@ -35,6 +35,8 @@ class MaskedModel:
         if self.spare and not self.weights:
             raise UserError(f"spare: {' '.join(self.spare)} leaves no weight to prune; name those to keep whole")
         self.masks: Masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in self.weights.items()}
+        self._counted: list[tuple[Tensor, int]] = []  # the masks that `_sizes` counts, and their versions then
+        self._sizes: dict[str, tuple[int, int]] = self._count()
 
     @property
     def layers(self) -> dict[str, WeightedLayer]:
@@ -57,6 +59,25 @@ class MaskedModel:
     def tensors(self) -> dict[str, Tensor]:
         """All parameters and buffers by name."""
         return {**dict(self.module.named_buffers()), **dict(self.module.named_parameters())}
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """How many entries of each parameter are kept, and how many it has; counted again where masks changed."""
+        counted = [(mask, mask._version) for mask in self.masks.values()]
+        if len(counted) != len(self._counted) or any(
+            new[0] is not old[0] or new[1] != old[1] for new, old in zip(counted, self._counted, strict=True)
+        ):
+            self._counted, self._sizes = counted, self._count()
+        return self._sizes
+
+    def _count(self) -> dict[str, tuple[int, int]]:
+        sizes = {name: p.numel() for name, p in self.module.named_parameters()}
+        masked = [name for name in sizes if name in self.masks]
+        kept = dict(sizes)
+        if masked:  # one transfer from the device for all of them
+            sums = torch.stack([self.masks[name].sum() for name in masked]).tolist()
+            kept.update(zip(masked, sums, strict=True))
+        return {name: (kept[name], size) for name, size in sizes.items()}
 
     def kept(self, name: str) -> int:
         """How many entries of the parameter `name` are kept."""

@@ -92,3 +92,14 @@ def test_networks_that_use_their_weights_as_they_are_pass_and_stay_as_they_were(
 def test_attention_and_its_fast_path_use_their_weights_as_they_are() -> None:
     module = nn.Sequential(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), nn.Flatten(), nn.Linear(12, 2))
     check_weights(MaskedModel(module), (3, 4))
+
+
+def test_entries_are_counted_again_where_a_mask_was_replaced_or_changed_in_place() -> None:
+    net = MaskedModel(nn.Sequential(nn.Linear(2, 3)))
+    assert net.sizes == {"0.weight": (6, 6), "0.bias": (3, 3)}
+    net.apply({"0.weight": torch.tensor([[True, False]] * 3)})
+    assert net.sizes["0.weight"] == (3, 6)
+    net.masks["0.weight"][0, 0] = False
+    assert net.sizes["0.weight"] == (2, 6)
+    net.masks = {"0.bias": torch.tensor([True, False, False])}
+    assert net.sizes == {"0.weight": (6, 6), "0.bias": (1, 3)}
