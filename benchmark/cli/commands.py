@@ -25,6 +25,7 @@ REFERENCE = "dense"  # the method whose runs the others are compared with
 class Run:
     """Train, prune and measure once."""
 
+    profile: bool = False  # say where the time went, and leave a trace beside the records; slower
     runs: dict[str, Any] = field(default_factory=dict)
 
 
@@ -34,7 +35,13 @@ def run(command: Run) -> int:
 
     config = run_config(command.runs)
     before = outcome_of(config).state
-    outcome = carry_out(config)
+    if command.profile:
+        from benchmark.training import profiled
+
+        with profiled(print, lambda: outcome_of(config).folder / "trace.json.gz"):
+            outcome = carry_out(config)
+    else:
+        outcome = carry_out(config)
     _say_points(outcome.folder)
     reason = f": {outcome.reason}" if outcome.reason else ""
     print(f"{'done before' if before == 'done' else outcome.state}{reason}  {outcome.folder}")

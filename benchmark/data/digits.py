@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +29,12 @@ def read() -> RawDataset:
 
 
 def _table() -> NDArray[np.float64]:
-    """(examples, pixels and the label), from scikit-learn's file: importing scikit-learn takes half as long as a run."""
+    """(examples, pixels and the label), from scikit-learn's file: importing scikit-learn takes long."""
     spec = find_spec("sklearn")
     file = Path((spec and spec.origin) or ".").parent / FILE
     if file.exists():
         return np.loadtxt(file, delimiter=",")
     from sklearn.datasets import load_digits  # a scikit-learn that keeps it elsewhere
 
-    return np.column_stack(load_digits(return_X_y=True))
+    found: Any = load_digits()
+    return np.column_stack([found.data, found.target])

@@ -18,20 +18,18 @@ from benchmark.records import Row, write_atomically, write_masks
 FIRING_EXAMPLES = 1000  # of the validation split, evenly spaced, at least; at most twice as many
 
 
-def measure(net: MaskedModel, data: Dataset, flops: FlopCount, autocast: Autocast, firing_file: Path) -> Row:
+def measure(net: MaskedModel, data: Dataset, flops: FlopCount, autocast: Autocast, folder: Path) -> Row:
     """The fields of a measured point that depend on the network alone, under the names of the records.
 
-    Test data are read here, once. How often each unit fires for each class goes into `firing_file`, the masks beside
-    it.
+    Test data are read here, once. The masks go into a file in `folder`.
     """
     shrunk = shrink(net, data.shape)
     masks_sha256 = digest(net.masks)
-    write_masks(firing_file.parent, masks_sha256, {name: mask.cpu().numpy() for name, mask in net.masks.items()})
+    write_masks(folder, masks_sha256, {name: mask.cpu().numpy() for name, mask in net.masks.items()})
     return {
         **evaluate_split(net, data, "test", autocast),
         **prefixed("val_", evaluate_split(net, data, "validation", autocast)),
         **count(net, flops, structural_flops(shrunk, data.shape), shrunk.collapsed),
-        **_firing(net, data, firing_file),
         "weights_sha256": digest(net.module.state_dict()),
         "masks_sha256": masks_sha256,
     }
@@ -47,7 +45,7 @@ def prefixed(prefix: str, row: Row) -> Row:
     return {prefix + name: row[name] for name in ("top1", "top5", "loss") if name in row}
 
 
-def _firing(net: MaskedModel, data: Dataset, file: Path) -> Row:
+def measure_firing(net: MaskedModel, data: Dataset, file: Path) -> Row:
     """The firing of each layer, and the digest of `file`, to which it is written as float16 by class and unit."""
     images, labels = data.validation.images, data.validation.labels
     every = max(1, len(labels) // FIRING_EXAMPLES)

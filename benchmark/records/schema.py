@@ -91,8 +91,8 @@ class PointRow(TypedDict):
     layers: list[LayerRow]
     flops_unsupported: dict[str, int]
     structural_note: str
-    firing: list[FiringRow]
-    firing_sha256: str  # of the file with each unit's rates by class
+    firing: NotRequired[list[FiringRow]]  # at the first point, the last and the one nearest to 16x, or at all
+    firing_sha256: NotRequired[str]  # of the file with each unit's rates by class
     weights_sha256: str
     masks_sha256: str  # of the masks, which a file of their name holds, see `read_masks`
     step: int

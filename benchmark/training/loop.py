@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -14,11 +16,15 @@ from benchmark.config import Recipe
 from benchmark.data import Batch
 from benchmark.errors import Diverged
 from benchmark.metrics import Autocast
-from benchmark.network import MaskedModel
+from benchmark.network import MaskedModel, spare_dynamo
 from benchmark.training.soft import Objective, cross_entropy
 from benchmark.training.stopping import Stop
 
 LOWEST = 0.01  # of the peak: whatever is trained on at a schedule's last learning rate still learns
+
+_OPTIMIZER = torch.optim.Optimizer
+for _method in (_OPTIMIZER.add_param_group, _OPTIMIZER.state_dict, _OPTIMIZER.load_state_dict):
+    spare_dynamo(_method)
 
 
 def make_optimizer(net: MaskedModel, recipe: Recipe) -> torch.optim.Optimizer:
@@ -68,21 +74,24 @@ def train_steps(
     net.module.train()
     pruned, masks = _float_masks(net)
     losses = []
-    group_list = optimizer.param_groups
+    groups = optimizer.param_groups
+    trained = [parameter for group in groups for parameter in group["params"]]
+    take_step = _bare_step(optimizer)
     objective = objective or cross_entropy(net)
     generators = [] if seeds is None else _generators(next(net.module.parameters()).device)
     for step, (rate, (inputs, labels)) in enumerate(zip(rates, batches, strict=False)):
         for generator in generators:  # a microsecond; torch.manual_seed takes a hundred
             generator.manual_seed(seeds[step])  # pyright: ignore[reportOptionalSubscript]
-        for group in group_list:
+        for group in groups:
             group["lr"] = rate
         with autocast():
             loss = objective(inputs, labels, step)
-        optimizer.zero_grad(set_to_none=True)
+        for parameter in trained:
+            parameter.grad = None
         loss.backward()
         if pruned:
             torch._foreach_mul_([p.grad for p in pruned], masks)  # pyright: ignore
-        optimizer.step()
+        take_step()
         losses.append(loss.detach())
         if stop is not None and stop.asked is not None:
             break
@@ -102,6 +111,11 @@ def clear_masked_state(net: MaskedModel, optimizer: torch.optim.Optimizer) -> No
                 value.masked_fill_(~mask, 0)
 
 
+def _bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """The optimiser's step without what torch wraps around it: hooks, which it has none of, and torch._dynamo."""
+    return torch.no_grad()(partial(unwrap(type(optimizer).step), optimizer))
+
+
 def _generators(device: torch.device) -> list[torch.Generator]:
     """Those that a network on `device` may draw from without being told to."""
     if device.type == "cuda":
@@ -114,5 +128,5 @@ def _generators(device: torch.device) -> list[torch.Generator]:
 def _float_masks(net: MaskedModel) -> tuple[list[Tensor], list[Tensor]]:
     """The trained parameters from which something was removed, and their masks as factors."""
     parameters = dict(net.module.named_parameters())
-    removed = {n: m for n, m in net.masks.items() if n in parameters and parameters[n].requires_grad and not m.all()}
-    return [parameters[n] for n in removed], [m.to(parameters[n].dtype) for n, m in removed.items()]
+    removed = [n for n, (kept, total) in net.sizes.items() if kept < total and parameters[n].requires_grad]
+    return [parameters[n] for n in removed], [net.masks[n].to(parameters[n].dtype) for n in removed]

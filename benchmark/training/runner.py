@@ -5,8 +5,9 @@ A checkpoint holds all of it, so a run goes on where it was interrupted and ends
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from benchmark.config import RunConfig
 from benchmark.data import Dataset, pruning_batches
 from benchmark.errors import UserError
-from benchmark.metrics import measure
+from benchmark.metrics import measure, measure_firing
 from benchmark.models import read_weights
 from benchmark.network import check_weights
 from benchmark.pruning import Phase, Point, Prune, Rewind, SoftPruner, Train, check_possible, decide, measured_points
@@ -22,9 +23,12 @@ from benchmark.records import PointRow, Record, Row
 from benchmark.seeds import stream_seed
 from benchmark.training.dense import DenseTrainings, rewind_steps
 from benchmark.training.loop import clear_masked_state
+from benchmark.training.profiling import stage
 from benchmark.training.state import State
 from benchmark.training.stopping import Stop
 from benchmark.training.trainer import Trainer
+
+FIRING_COMPRESSION = 16  # at which reports show how units fire
 
 
 class Runner:
@@ -46,6 +50,7 @@ class Runner:
         self.settings = config.settings
         self.plan: list[Phase] = config.plan(dense.steps)
         self.points = {point.index: point for point in measured_points(self.plan)}
+        self.nearest = _nearest_point(self.plan, measured_points(self.plan))
         soft = config.pruner if isinstance(config.pruner, SoftPruner) else None
         self.trainer = Trainer(config, data, record, self.plan, config.id, soft=soft, made=made, stop=stop)
         self.net = self.trainer.net
@@ -94,6 +99,7 @@ class Runner:
                 self.trainer.save_in_time()
         return self.state
 
+    @stage("pruning")
     @torch.no_grad()
     def _prune(self, phase: Prune) -> None:
         state, seed = self.state, self.settings.seed
@@ -113,6 +119,7 @@ class Runner:
         state.prunings += 1
         state.prune_seconds += time.perf_counter() - started
 
+    @stage("rewinding")
     def _rewind(self, phase: Rewind) -> None:
         earlier = self.dense.at_step(phase.step) if phase.step else self.trainer.initial_module().state_dict()
         self.net.module.load_state_dict(earlier)
@@ -140,23 +147,50 @@ class Runner:
         for name in ("steps_total", "train_flops", "train_seconds", "trained"):
             setattr(self.state, name, getattr(dense.state, name))
 
+    @stage("measuring")
     def _measure(self, point: Point) -> None:
         state, trainer = self.state, self.trainer
         phase = self.plan[point.index]
-        firing_file = f"firing-{self.record.points.count}.safetensors"
         row: PointRow = {
             "log_step": trainer.log_step,
             "point": self.record.points.count,
             "round": point.round,
             "stage": point.stage,
             "target_sparsity": phase.sparsity if isinstance(phase, Prune) else None,
-            **measure(self.net, self.data, trainer.flops, trainer.autocast, self.record.folder / firing_file),
+            **measure(self.net, self.data, trainer.flops, trainer.autocast, self.record.folder),
             "step": state.steps_total,
             "epochs_total": state.steps_total / trainer.steps_per_epoch,
             "train_flops": state.train_flops,
             "train_seconds": state.train_seconds,
             "prune_seconds": state.prune_seconds,
         }  # pyright: ignore[reportAssignmentType]  # what `measure` returns has the names of the schema; a test holds it to
-        trainer.add(self.record.points, row)
         lost = state.lost_too_much(row, self.settings.stop_drop)
         state.stopped_early = lost if state.phase + 1 < len(self.plan) else None
+        if self._shows_firing(point, row):
+            file = self.record.folder / f"firing-{row['point']}.safetensors"
+            row |= measure_firing(self.net, self.data, file)  # pyright: ignore[reportAssignmentType]
+        trainer.add(self.record.points, row)
+
+    def _shows_firing(self, point: Point, row: PointRow) -> bool:
+        """Whether firing rates belong to this point: by default the first, the last, and the one nearest to 16x.
+
+        The plan's targets say which that is; where it has none, the first trained point beyond stands for it.
+        """
+        if self.settings.firing == "all" or row["point"] == 0 or self.state.stopped_early:
+            return True
+        if point.index == max(self.points) or point.index == self.nearest:
+            return True
+        beyond = (row["compression_params"] or math.inf) >= FIRING_COMPRESSION and point.stage == "trained"
+        first = beyond and self.nearest is None and not self.state.beyond
+        self.state.beyond |= beyond
+        return first
+
+
+def _nearest_point(plan: Sequence[Phase], points: Sequence[Point]) -> int | None:
+    """The trained point whose target lies nearest to 16x; None where the plan has no targets."""
+    found: dict[int, float] = {}
+    for point in points:
+        targets = [p.sparsity for p in plan[: point.index + 1] if isinstance(p, Prune)]
+        if targets and targets[-1] and point.stage == "trained":
+            found[point.index] = abs(math.log((1 - targets[-1]) * FIRING_COMPRESSION))
+    return min(found, key=lambda index: found[index], default=None)

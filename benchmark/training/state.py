@@ -24,6 +24,7 @@ class State:
     prune_seconds: float = 0.0
     trained: list[Any] = field(default_factory=list)  # schedule, lr and stop of the optimiser's last window
     dense_top1: float | None = None  # on validation, of the network before any pruning
+    beyond: bool = False  # a trained point was beyond the compression at which firing is shown
     stopped_early: str | None = None
     epochs: End = field(default_factory=lambda: [0, ""])
     points: End = field(default_factory=lambda: [0, ""])

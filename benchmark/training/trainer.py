@@ -22,6 +22,7 @@ from benchmark.pruning import Phase, SoftPruner, Train
 from benchmark.records import Damaged, EpochRow, Record, Row, Rows, set_aside
 from benchmark.seeds import stream
 from benchmark.training.loop import learning_rate, make_optimizer, train_steps
+from benchmark.training.profiling import stage
 from benchmark.training.soft import Objective, cross_entropy, effective_weights, own_tensors, soft_objective
 from benchmark.training.state import State
 from benchmark.training.stopping import Stop
@@ -97,6 +98,7 @@ class Trainer:
             self.save()
             raise
 
+    @stage("training")
     def _train_window(self, phase: Train, stop: int) -> None:
         """Train up to the end of the epoch, a snapshot or `stop`, or until asked to stop."""
         state = self.state
@@ -201,6 +203,7 @@ class Trainer:
         if now - self._saved + work >= CHECKPOINT_SECONDS:
             self.save()
 
+    @stage("checkpoints")
     def save(self) -> None:
         """Save where the training stands; rows go to the disk before the checkpoint that counts them."""
         for rows in (self.record.epochs, self.record.points):
@@ -307,6 +310,7 @@ class Trainer:
         """The weights of now, which are those of `step`, as they are kept for rewinding."""
         return {"owner": [self.owner[0], step], "module": self.net.module.state_dict()}
 
+    @stage("evaluation")
     def evaluate(self, split: str) -> Row:
         with self._effective():
             return evaluate_split(self.net, self.data, split, self.autocast)

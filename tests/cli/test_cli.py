@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import shlex
 import subprocess
 import sys
@@ -33,6 +35,29 @@ def test_help_does_not_load_torch() -> None:
     root = Path(__file__).parents[2]
     found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert "--train.epochs" in found.stdout
+
+
+def test_a_run_imports_nothing_that_it_can_do_without(tmp_path: Path) -> None:
+    heavy = ("torch._dynamo", "torchvision", "timm", "wandb", "sklearn", "pandas", "scipy.stats", "sympy", "rich")
+    code = (
+        "import sys\nfrom benchmark.cli import main\n"
+        f"try: main(['run', '--results', {str(tmp_path)!r}, '--pruner=snip', '--wandb=off', '--train.epochs=1'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        f"print([name for name in {heavy} if name in sys.modules])\n"
+    )
+    root = Path(__file__).parents[2]
+    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_profile_says_where_time_went_and_leaves_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = _status(capsys, "run", "--pruner", "snip", *QUICK, "--profile")
+    assert status == 0
+    assert {"training", "evaluation", "pruning", "measuring", "checkpoints"} <= set(out.split())
+    assert len(out.splitlines()) < 45
+    (trace,) = tmp_path.glob("results/runs/*/trace.json.gz")
+    names = {event.get("name") for event in json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]}
+    assert {"prunebench: training", "aten::linear"} <= names
 
 
 def test_a_methods_own_options_are_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,7 @@ def test_every_row_and_file_of_a_run_has_the_fields_of_the_schema(record: Record
         _fits(row, PointRow)
         for layer in row["layers"]:
             _fits(layer, LayerRow)
-        for layer in row["firing"]:
+        for layer in row.get("firing", ()):
             _fits(layer, FiringRow)
     for name, schema in (("config", ConfigFile), ("environment", EnvironmentFile), ("status", StatusFile)):
         _fits(record.read_json(f"{name}.json"), schema)

@@ -208,3 +208,24 @@ def test_a_convolutional_network_runs_from_start_to_end(tmp_path: Path) -> None:
     last = _rows(folder, "points.jsonl")[-1]
     assert last["compression_params"] > 1
     assert last["speedup_theoretical"] > 1
+
+
+def test_firing_is_measured_at_the_first_point_the_last_and_the_one_nearest_to_16x_or_at_all(tmp_path: Path) -> None:
+    method = "magnitude(rounds=6, sparsity=0.984375)"  # halves what is left in each round
+    few, every = (
+        _rows(_done(_config(tmp_path / firing, pruner=method, firing=firing)), "points.jsonl")
+        for firing in ("few", "all")
+    )
+    assert [(p["round"], p["stage"]) for p in few if "firing" in p] == [(0, "trained"), (4, "trained"), (6, "trained")]
+    assert all("firing" in p for p in every)
+    for one, other in zip(few, every, strict=True):
+        assert one == {name: other[name] for name in one}
+
+
+def test_without_targets_firing_is_measured_at_the_first_trained_point_beyond_16x(tmp_path: Path) -> None:
+    config = _config(tmp_path, pruner="nnrelief(rounds=4, alpha_fc=0.4)", **{"train.epochs": 1})
+    points = _rows(_done(config), "points.jsonl")
+    trained = [p for p in points if p["stage"] == "trained"]
+    beyond = next(p["point"] for p in trained if p["compression_params"] >= 16)
+    assert beyond != trained[-1]["point"]
+    assert [p["point"] for p in points if "firing" in p] == [0, beyond, trained[-1]["point"]]
