@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,10 +50,11 @@ def paired_differences(setting: Setting, reference: str | None = None) -> Table 
     others = [method for method in setting.methods.values() if method.label != label]
     if label is None or not others:
         return None
+    theirs = _top1(setting, label)
     found = {
-        (method.label, ratio): _difference(setting, method.label, label, ratio)
+        (method.label, ratio): difference(ours, theirs[ratio], setting.resolution)
         for method in others
-        for ratio in COMPRESSIONS
+        for ratio, ours in _top1(setting, method.label).items()
     }
     corrected = dict(zip(found, holm([each.p for each in found.values()]), strict=True))
     numbers = [
@@ -80,14 +82,12 @@ def _cell(found: Difference, p: float) -> str:
     return f"{interval(found.over, '{:+z.2f}', 100)}{'*' if p < LEVEL else ''} ({found.over.n})"
 
 
-def _difference(setting: Setting, ours: str, theirs: str, ratio: float) -> Difference:
-    return difference(_top1(setting, ours, ratio), _top1(setting, theirs, ratio), setting.resolution)
-
-
-def _top1(setting: Setting, label: str, ratio: float) -> BySeed:
+def _top1(setting: Setting, label: str, at: Sequence[float] = COMPRESSIONS) -> dict[float, BySeed]:
+    """The accuracy of a method, or of the dense network, by compression and seed."""
     if label == REFERENCE:
-        return {seed: point.top1 for seed, point in setting.dense.items()}
-    return top1_at(setting, setting.methods[label], "compression_params", ratio)
+        top1 = {seed: point.top1 for seed, point in setting.dense.items()}
+        return dict.fromkeys(at, top1)
+    return top1_at(setting, setting.methods[label], "compression_params", at)
 
 
 def _smallest(setting: Setting, method: Method) -> float:
@@ -121,8 +121,9 @@ def rankings(settings: Sequence[Setting]) -> list[Ranked]:
         by = f"smallest network within {100 * ALLOWED:g} point of dense"
         sizes = {label: [_smallest(setting, setting.methods[label]) for setting in group] for label in common}
         found.append(Ranked(rules, by, ranking(sizes), []))
+        reached = {label: [_top1(setting, label, RANKED_AT) for setting in group] for label in common}
         for ratio in RANKED_AT:
-            top1 = {label: [_mean(_top1(setting, label, ratio)) for setting in group] for label in common}
+            top1 = {label: [_mean(each[ratio]) for each in settings] for label, settings in reached.items()}
             reaching = {label: values for label, values in top1.items() if None not in values}
             if len(reaching) > 1:
                 out = sorted(top1.keys() - reaching.keys())
@@ -159,22 +160,26 @@ def ranks(found: Sequence[Ranked]) -> Table | None:
 
 def wins(settings: Sequence[Setting], reference: str | None = None) -> Table | None:
     """How often each method is shown to be above or below the reference over settings; None of one setting."""
-    numbers = []
-    labels = {setting.name: find(setting, reference) if reference else best_of(setting) for setting in settings}
-    methods = sorted({label for setting in settings for label in setting.methods})
-    for method in methods:
-        for ratio in COMPRESSIONS:
-            said = [_outcome(s, method, labels[s.name], ratio) for s in settings if method in s.methods]
-            count = {f"{what}s" if what != "loss" else "losses": said.count(what) for what in ("win", "tie", "loss")}
-            if any(count.values()):
-                numbers.append({"method": method, "compression_params": ratio} | count)
+    said: defaultdict[tuple[str, float], list[str]] = defaultdict(list)
+    for setting in settings:
+        label = find(setting, reference) if reference else best_of(setting)
+        if label is not None:
+            theirs = _top1(setting, label)
+            for method in sorted(setting.methods.keys() - {label}):
+                for ratio, ours in _top1(setting, method).items():
+                    said[method, ratio] += _outcome(difference(ours, theirs[ratio], setting.resolution))
+    numbers = [
+        {"method": method, "compression_params": ratio}
+        | {many: outcomes.count(one) for one, many in (("win", "wins"), ("tie", "ties"), ("loss", "losses"))}
+        for (method, ratio), outcomes in sorted(said.items())
+        if outcomes
+    ]
     if len(settings) < 2 or not numbers:
         return None
     cells = {(n["method"], n["compression_params"]): f"{n['wins']}/{n['ties']}/{n['losses']}" for n in numbers}
     shown = [
         {"method": method} | {f"{ratio}×": cells.get((method, ratio), NOTHING) for ratio in COMPRESSIONS}
-        for method in methods
-        if any((method, ratio) in cells for ratio in COMPRESSIONS)
+        for method in sorted({n["method"] for n in numbers})
     ]
     against = reference or "the method with the smallest network within a point, in each setting"
     note = "A win or a loss where the 95 % t-interval of the difference paired by seed leaves out zero, else a tie"
@@ -182,16 +187,14 @@ def wins(settings: Sequence[Setting], reference: str | None = None) -> Table | N
     return Table("wins", title, note, pd.DataFrame(numbers), pd.DataFrame(shown))
 
 
-def _outcome(setting: Setting, method: str, reference: str | None, ratio: float) -> str:
-    if reference is None or method == reference:
-        return ""
-    found = _difference(setting, method, reference, ratio)
+def _outcome(found: Difference) -> list[str]:
+    """How one setting ended; empty where there is nothing to compare."""
     if not found.over.n:
-        return ""
-    if found.p != found.p:  # no spread to tell
-        return "tie"
-    return "win" if found.over.low > 0 else "loss" if found.over.high < 0 else "tie"
+        return []
+    if math.isnan(found.p):  # no spread to tell by
+        return ["tie"]
+    return ["win" if found.over.low > 0 else "loss" if found.over.high < 0 else "tie"]
 
 
 def _number(value: float) -> str:
-    return f"{value:.2g}" if value == value else NOTHING
+    return NOTHING if math.isnan(value) else f"{value:.2g}"

@@ -65,7 +65,8 @@ def _here(setting: Setting, name: str | None, kept: float) -> str:
     said = []
     for method in setting.methods.values():
         if method.name == name and kept < 100:
-            found = estimate(list(top1_at(setting, method, "compression_weights", 100 / kept).values()), 0, 1)
+            [(_, reached)] = top1_at(setting, method, "compression_weights", [100 / kept]).items()
+            found = estimate(list(reached.values()), 0, 1)
             if found.n:
                 said.append((method.label, spread(found, "{:z.2f}", 100)))
     return "; ".join(text if len(said) == 1 else f"{label}: {text}" for label, text in said) or NOTHING

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
-from scipy.stats import friedmanchisquare, rankdata, studentized_range, t
+from scipy.special import stdtr, stdtrit
+from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 LEVEL = 0.05  # below it a difference counts as shown
 
@@ -31,8 +33,14 @@ def estimate(values: Sequence[float], lowest: float = -math.inf, highest: float 
     if n < 2:
         return Estimate(mean, math.nan, n, math.nan, math.nan)
     std = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
-    half = float(t.ppf(0.975, n - 1)) * std / math.sqrt(n)
+    half = _quantile(n - 1) * std / math.sqrt(n)
     return Estimate(mean, std, n, max(mean - half, lowest), min(mean + half, highest))
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    """Of Student's t, two-sided for 95 %."""
+    return float(stdtrit(freedom, 0.975))
 
 
 def ratio_estimate(values: Sequence[float], lowest: float = 1.0) -> Estimate:
@@ -71,7 +79,7 @@ def difference(ours: Mapping[int, float], theirs: Mapping[int, float], resolutio
     over = estimate([ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())], -1, 1)
     if over.n < 2 or over.std <= max(1e-12, resolution / 2):
         return Difference(over, math.nan)
-    return Difference(over, 2 * float(t.sf(abs(over.mean) * math.sqrt(over.n) / over.std, over.n - 1)))
+    return Difference(over, 2 * float(stdtr(over.n - 1, -abs(over.mean) * math.sqrt(over.n) / over.std)))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -108,7 +108,7 @@ def accuracy_at(setting: Setting, x: str = "compression_params") -> Table:
     numbers, shown, reached = [], [], {}
     at = LATENCIES if measured else COMPRESSIONS
     for method in setting.methods.values():
-        reached[method.label] = {ratio: top1_at(setting, method, x, ratio) for ratio in at}
+        reached[method.label] = top1_at(setting, method, x, at)
         cells = {}
         for ratio, values in reached[method.label].items():
             found = estimate(list(values.values()), 0, 1)
@@ -127,10 +127,11 @@ def accuracy_at(setting: Setting, x: str = "compression_params") -> Table:
     return Table(name, title, INTERPOLATED, pd.DataFrame(numbers), frame, best)
 
 
-def top1_at(setting: Setting, method: Method, x: str, ratio: float) -> dict[int, float]:
-    """The accuracy of each seed that reaches a ratio on both sides, interpolated."""
-    found = ((seed, interpolate(curve(setting, method, seed, x), ratio)) for seed in method.seeds)
-    return {seed: value for seed, value in found if value is not None}
+def top1_at(setting: Setting, method: Method, x: str, at: Sequence[float]) -> dict[float, dict[int, float]]:
+    """By ratio, the accuracy of each seed that reaches it on both sides, interpolated."""
+    curves = {seed: curve(setting, method, seed, x) for seed in method.seeds}
+    found = {ratio: {seed: interpolate(each, ratio) for seed, each in curves.items()} for ratio in at}
+    return {ratio: {s: top1 for s, top1 in each.items() if top1 is not None} for ratio, each in found.items()}
 
 
 def accuracy_at_cost(setting: Setting) -> Table:
