@@ -85,6 +85,11 @@ def read_sources(*sources: str | Path) -> list[RunRecord]:
     return sorted(_each_once(found), key=lambda run: run.name)
 
 
+def read_run(folder: Path) -> RunRecord:
+    """The run in a folder, RESULTS/runs/NAME; what is wrong with it is its problem."""
+    return _read(folder, printable(str(folder.parent.parent)))
+
+
 def _runs_of(source: str | Path) -> list[RunRecord]:
     if isinstance(source, str) and source.startswith(ON_WANDB):
         return _fetched_runs(source.removeprefix(ON_WANDB))

@@ -135,6 +135,23 @@ def report(command: Report) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Say what differs between two runs, two results folders, or two methods of a folder."""
+
+    a: str  # a run, RESULTS/runs/NAME, or a results folder; with --results a method
+    b: str  # another of the same kind
+    results: Path | None = None  # the folder in which a and b are methods
+
+
+def compare(command: Compare) -> int:
+    from reports.comparison import compare as comparisons
+
+    for part in comparisons(command.a, command.b, command.results):
+        print(part.text, end="\n\n")
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class List:
     """The methods with their options, the networks, the datasets, the recipes and the sweeps."""
 
@@ -234,6 +251,7 @@ COMMANDS = {
         Command("run", Run, run, runs=True),
         Command("sweep", Sweep, sweep, words=("file",), runs=True),
         Command("report", Report, report, words=("results",)),
+        Command("compare", Compare, compare, words=("a", "b")),
         Command("list", List, catalogue, words=("what",)),
         Command("data", Data, data, words=("name",)),
         Command("export", Export, export, words=("run",)),

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmark.records import Damaged, read_masks
 from reports.curves import Method, Setting
 from reports.figures.house import Drawn, Look, in_lines, name, new_figure
 from reports.figures.means import EQUAL, nearest, typical
-from reports.schema import Point
-
-Packed = dict[str, np.ndarray[Any, np.dtype[np.uint8]]]  # by parameter, a bit an entry
+from reports.masks import Packed, jaccard, masks_of
 
 
 def agreement(setting: Setting, look: Look) -> Drawn | None:
@@ -52,14 +47,6 @@ def agreement(setting: Setting, look: Look) -> Drawn | None:
     )
 
 
-def jaccard(a: Packed, b: Packed) -> float:
-    """Entries that both keep ÷ entries that either keeps, over the parameters that both have masks for."""
-    shared = [n for n in a if n in b and len(a[n]) == len(b[n])]
-    both = sum(int(np.bitwise_count(a[n] & b[n]).sum()) for n in shared)
-    either = sum(int(np.bitwise_count(a[n] | b[n]).sum()) for n in shared)
-    return both / either if either else 1.0
-
-
 def _masks(setting: Setting, method: Method) -> dict[int, Packed]:
     """The masks of each seed's point nearest to the compression at which methods are compared."""
     wanted = {point.masks_sha256 for point in nearest(method) if point.masks_sha256}
@@ -67,15 +54,7 @@ def _masks(setting: Setting, method: Method) -> dict[int, Packed]:
     for run, label in setting.runs:
         if label.text == method.label and run.folder is not None and run.seed not in found:
             for point in run.points:
-                if point.masks_sha256 in wanted and (masks := _read(run.folder, point)):
+                if point.masks_sha256 in wanted and (masks := masks_of(run.folder, point)):
                     found[run.seed] = masks
                     break
     return found
-
-
-def _read(folder: Path, point: Point) -> Packed | None:
-    try:
-        masks = read_masks(folder, point.masks_sha256)
-    except Damaged:  # the network's record says that it is, when the run goes on
-        return None
-    return None if masks is None else {n: np.packbits(mask) for n, mask in masks.items()}

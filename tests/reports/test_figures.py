@@ -13,8 +13,8 @@ from benchmark.records import write_masks
 from reports import load
 from reports.curves import Setting, settings_of
 from reports.figures import draw_all
-from reports.figures.agreement import jaccard
 from reports.figures.house import FORMS, LOOKS
+from reports.masks import jaccard
 from reports.problems import problems
 from reports.schema import Point
 from reports.styles import styles_of
