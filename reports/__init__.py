@@ -96,9 +96,9 @@ def _made(
 ) -> tuple[Report, dict[str, bytes]]:
     """The report, and its files by their path in it."""
     from reports.differences import check_reference, rankings, ranks, wins
-    from reports.figures import draw_all
+    from reports.figures import Figures, draw_all
     from reports.naming import folder_name
-    from reports.page import Part, page
+    from reports.page import Pages, Part
     from reports.problems import problems
     from reports.styles import styles_of
 
@@ -118,6 +118,6 @@ def _made(
         files |= {f"{place}/{name}": content for name, content in figures.files.items()}
         for table in tables[setting.name]:
             files |= table.files(f"{place}/")
-        parts.append(Part(setting.name, place, tables[setting.name], figures.titles))
-    files["index.html"] = page(results.records, parts, listed, source, out).encode()
+        parts.append(Part(setting, place, tables[setting.name], figures, styles))
+    files |= Pages(results.records, files, source, out).made(parts, across[:-1], Figures(), listed)
     return Report(out, tables, across[:-1], listed), files

@@ -57,7 +57,7 @@ def _figures(
             shown.append(x)
             yield f"accuracy_{x}", partial(accuracy, setting, x, look, styles)
     yield "pareto", partial(pareto, setting, look, styles)
-    yield "cost", partial(cost, setting, look, styles)
+    yield "accuracy_cost", partial(cost, setting, look, styles)
     yield "retraining", partial(retraining, setting, look, styles)
     yield "training", partial(training, setting, look, styles)
     yield "layer_density", partial(densities, setting, look)

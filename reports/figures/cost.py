@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from matplotlib.axes import Axes
+import numpy as np
 
 from reports.curves import Method, Setting
 from reports.figures.house import DENSE, Drawn, Legend, Look, aside, name, new_figure, ratios
@@ -18,16 +18,17 @@ AT = (8, 16)  # times compressed
 
 def cost(setting: Setting, look: Look, styles: Mapping[str, Style]) -> Drawn | None:
     """Test accuracy against training epochs in multiples of dense training, a panel for each compression."""
-    reached = {ratio: _reached(setting, ratio) for ratio in AT}
-    if not any(reached.values()):
+    panels_of = {ratio: reached(setting, ratio) for ratio in AT}
+    if not any(panels_of.values()):
         return None
     shown = {method.label: styles[method.plain] for method in setting.methods.values()}
-    longer = {"dense, trained longer": {**DENSE, "marker": "o"}} if setting.dense else {}
+    longer_style = {**DENSE, "marker": "o"}
+    longer = {"dense, trained longer": longer_style} if setting.dense else {}
     legend = Legend(look, {**longer, **shown}, look.widest)
     figure = new_figure(look, 0.45 * look.widest, legend.lines, width=look.widest)
     panels = figure.subplots(1, len(AT), sharey=True, sharex=True, squeeze=False)[0]
-    for axes, (ratio, found) in zip(panels, reached.items(), strict=True):
-        _dense(axes, setting)
+    for axes, (ratio, found) in zip(panels, panels_of.items(), strict=True):
+        axes.plot(*np.array([(x, 100 * y) for x, y in dense_by_budget(setting)]).reshape(-1, 2).T, **longer_style)
         for number, (label, (budget, top1)) in enumerate(found.items()):
             place = budget.mean * aside(2 * number, 2 * len(found))
             style = {**shown[label], "linestyle": "none", "elinewidth": look.line / 2}
@@ -35,9 +36,9 @@ def cost(setting: Setting, look: Look, styles: Mapping[str, Style]) -> Drawn | N
         axes.set(title=f"at {ratio}× compression", xlabel="Training, × dense (epochs)")
         ratios(axes)
     panels[0].set_ylabel("Test top-1 accuracy (%)")
-    lowest = min(100 * top1.mean for found in reached.values() for _, top1 in found.values())
+    lowest = min(100 * top1.mean for found in panels_of.values() for _, top1 in found.values())
     panels[0].set_ylim(bottom=max(panels[0].get_ylim()[0], lowest - 3))
-    missing = [f"{ratio}×: {', '.join(sorted(shown.keys() - found.keys()))}" for ratio, found in reached.items()]
+    missing = [f"{ratio}×: {', '.join(sorted(shown.keys() - found.keys()))}" for ratio, found in panels_of.items()]
     said = [f"not reached by every seed at {text}" for text in missing if not text.endswith(" ")]
     name(figure, setting.name, look, "; ".join(said))
     legend.draw(figure)
@@ -49,7 +50,7 @@ def cost(setting: Setting, look: Look, styles: Mapping[str, Style]) -> Drawn | N
     )
 
 
-def _reached(setting: Setting, ratio: float) -> dict[str, tuple[Estimate, Estimate]]:
+def reached(setting: Setting, ratio: float) -> dict[str, tuple[Estimate, Estimate]]:
     """Budget and accuracy of the methods of which every seed reaches a compression."""
     found = {}
     for method in setting.methods.values():
@@ -72,15 +73,12 @@ def _budgets(setting: Setting, method: Method, ratio: float) -> list[float]:
     return [v / e for v, e in zip(found, epochs.values(), strict=True)] if found and all(v > 0 for v in found) else []
 
 
-def _dense(axes: Axes, setting: Setting) -> None:
-    """The dense network by how long it was trained."""
+def dense_by_budget(setting: Setting) -> list[tuple[float, float]]:
+    """The dense network's test accuracy by how long it was trained, in multiples of dense training."""
     trained = [(estimate([p.epochs_total for p in setting.dense.values()]), setting.dense)] if setting.dense else []
     base = trained[0][0].mean if trained else 0
     trained += [(estimate([epochs]), points) for epochs, points in sorted(setting.longer.items())]
-    if base:
-        x = [epochs.mean / base for epochs, _ in trained]
-        y = [100 * estimate([p.top1 for p in points.values()]).mean for _, points in trained]
-        axes.plot(x, y, **{**DENSE, "marker": "o"})
+    return [(e.mean / base, estimate([p.top1 for p in points.values()]).mean) for e, points in trained if base]
 
 
 def _reach(e: Estimate, scale: float = 1) -> list[list[float]] | None:

@@ -125,7 +125,7 @@ def test_cost_is_drawn_where_every_seed_reaches_the_compression_and_who_does_not
     runs = [run_record("magnitude", s, at_ratios(4, 16)) for s in range(3)]
     runs += [run_record("snip", s, at_ratios(4, 9 if s else 7)) for s in range(3)]
     [setting] = settings_of(runs)
-    text = drawn(setting, "cost")["cost"]
+    text = drawn(setting, "accuracy_cost")["accuracy_cost"]
     assert "not reached by every seed at 8×: snip; not reached by every seed at 16×: snip" in text
 
 

@@ -37,33 +37,6 @@ def test_a_run_of_the_paper_protocol_changes_no_byte_of_the_other_tables(tmp_pat
     assert "digits-lenet-adam-protocol-1/smallest_network.csv" in after
 
 
-def test_the_page_escapes_texts_of_records_and_links_to_the_runs(tmp_path: Path) -> None:
-    write_results(tmp_path)
-    write_run(tmp_path, "a#b?c%20<i>", [point_row(0, 1, 0.9), point_row(1, 4, 0.8)], pruner="<script>alert(1)</script>")
-    page = (build(tmp_path).folder / "index.html").read_text()
-    assert "<script" not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert 'href="../runs/a%23b%3Fc%2520%3Ci%3E"' in page
-
-
-def test_every_table_is_there_as_csv_markdown_and_latex_and_all_points_in_one_file(tmp_path: Path) -> None:
-    write_results(tmp_path)
-    files = content(build(tmp_path, reference="snip").folder)
-    place = "digits-lenet-adam-protocol-2"
-    for name in ("smallest_network", "accuracy_at_compression", "accuracy_at_cost", "cost", "paired_differences"):
-        assert {f"{place}/{name}.{form}" for form in ("csv", "md", "tex")} <= files.keys()
-    lines = files["points.csv"].decode().splitlines()
-    assert len(lines) == 1 + 2 + 2 * 4 + 4
-    assert lines[0].startswith("run,setting,method,seed,counted,pruner.sparsity,stage,drop")
-
-
-def test_a_reference_that_is_not_there_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
-    write_results(tmp_path)
-    with pytest.raises(UserError, match=r"unknown reference method 'magnitud', did you mean 'magnitude'"):
-        build(tmp_path, reference="magnitud")
-    assert not (tmp_path / "report").exists()
-
-
 def test_damaged_records_are_problems_and_the_rest_is_reported(tmp_path: Path) -> None:
     write_results(tmp_path)
     whole = content(build(tmp_path).folder)
