@@ -9,7 +9,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from benchmark import Batches, MaskedModel, Phase, Prune, Pruned, Pruner, digest, masks_of_run, prune_at_init
+from benchmark import (
+    Batches,
+    MaskedModel,
+    Phase,
+    Place,
+    Prune,
+    Pruned,
+    Pruner,
+    Seed,
+    digest,
+    masks_of_run,
+    method_of_run,
+    prune_at_init,
+)
 from benchmark.errors import UserError
 
 
@@ -27,9 +40,12 @@ class Control(Pruner):
     Cost: nothing.
     """
 
-    of: Path | None = None  # folder of a finished run on the same network: RESULTS/runs/NAME; its last masks are taken
+    of: Place[Path | None] = (
+        None  # folder of a finished run on the same network, RESULTS/runs/NAME; its last masks count
+    )
     kind: Literal["shuffled", "reinitialised", "same"] = "shuffled"  # what differs from the other run
-    masks_digest: str = ""  # the sha256 of those masks; filled in, and held where it is given
+    masks_digest: Seed[str] = ""  # the sha256 of those masks; filled in, and held where it is given
+    of_method: str = ""  # the method of that run; filled in
 
     def __post_init__(self) -> None:
         if self.of is None:
@@ -38,6 +54,7 @@ class Control(Pruner):
         if self.masks_digest not in ("", found):
             raise UserError(f"pruner.of: the masks of {self.of} are not those of before; leave pruner.masks_digest out")
         object.__setattr__(self, "masks_digest", found)
+        object.__setattr__(self, "of_method", method_of_run(self.of))
 
     def plan(self, steps: int) -> list[Phase]:
         if self.of is None:

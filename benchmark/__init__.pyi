@@ -1,4 +1,5 @@
 from .data import Batches as Batches
+from .fields import Place as Place, Seed as Seed
 from .network import (
     MaskedModel as MaskedModel,
     Masks as Masks,
@@ -31,6 +32,7 @@ from .pruning import (
     keep_top as keep_top,
     loss_gradients as loss_gradients,
     masks_of_run as masks_of_run,
+    method_of_run as method_of_run,
     prune_at_init as prune_at_init,
     prune_gradually as prune_gradually,
     train_prune_retrain as train_prune_retrain,

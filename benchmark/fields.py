@@ -23,7 +23,7 @@ from benchmark.comments import comments
 from benchmark.errors import UserError, unknown
 
 T = TypeVar("T")
-Belongs = Literal["run", "dense", "place"]
+Belongs = Literal["run", "dense", "seed", "place"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class _Belonging:
 
 # What an option belongs to: the identity of a run alone where nothing is said;
 Dense = Annotated[T, _Belonging("dense")]  # that of the shared dense training too;
+Seed = Annotated[T, _Belonging("seed")]  # to that of one run, but not to its method, whose runs it tells apart
 Place = Annotated[T, _Belonging("place")]  # to none, only to where a run is carried out and how it is shown
 
 MISSING = dataclasses.MISSING

@@ -48,7 +48,7 @@ Loss = Annotated[float, Field(strict=True, ge=-LARGEST, le=10.0**30)]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
 Number = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 Truth = Annotated[bool, Field(strict=True)]
-Belongs = Literal["run", "dense", "place"]
+Belongs = Literal["run", "dense", "seed", "place"]
 
 _ROW = ConfigDict(extra="ignore", allow_inf_nan=False)
 

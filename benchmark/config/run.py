@@ -60,7 +60,7 @@ class RunConfig:
     @cached_property
     def id(self) -> str:
         """The identity: a hash of the protocol number, the options that differ from their defaults, and own code."""
-        return self._digest({"run", "dense"})
+        return self._digest({"run", "dense", "seed"})
 
     @cached_property
     def dense_id(self) -> str:
@@ -71,19 +71,19 @@ class RunConfig:
     def dense_options(self) -> dict[str, Any]:
         """The options that the dense training depends on, and those of its place."""
         belongs = self.belongs
-        return {name: value for name, value in self.options.items() if belongs[name] != "run"}
+        return {name: value for name, value in self.options.items() if belongs[name] in ("dense", "place")}
 
     @property
     def belongs(self) -> dict[str, Belongs]:
-        """What each option belongs to: the run alone, the dense training too, or only the place."""
-        found: dict[str, Belongs] = {name: option.belongs for name, option in options_of(Settings).items()}
-        return {name: found.get(name) or ("run" if name.startswith("pruner.") else "dense") for name in self.options}
+        """What each option belongs to: the run alone, the dense training too, one seed's run, or only the place."""
+        known = {**options_of(Settings), **options_of(type(self.pruner), "pruner.")}
+        return {name: known[name].belongs if name in known else "dense" for name in self.options}
 
     @cached_property
     def name(self) -> str:
         """A name that reads well and is unique in a results folder: it ends with the start of the identity."""
         s = self.settings
-        told = [k for k in self._differing() if k.startswith("pruner.")]
+        told = list(self._method_options)
         if getattr(self.pruner, "sparsity", None) is not None:
             told = ["pruner.sparsity", *(k for k in told if k != "pruner.sparsity")]
         method = "-".join([self._called("pruner"), *(_told(name, self.options[name]) for name in told)])
@@ -94,7 +94,7 @@ class RunConfig:
     @property
     def head(self) -> dict[str, Any]:
         """What a record says of the run, its config.json."""
-        kinds: tuple[Belongs, ...] = ("run", "dense", "place")
+        kinds: tuple[Belongs, ...] = ("run", "dense", "seed", "place")
         method = self.sources.get("pruner", Source(self.settings.pruner))
         return {
             "id": self.id,
@@ -102,7 +102,7 @@ class RunConfig:
             "protocol": self.settings.protocol,
             "protocol_number": PROTOCOL,
             "dense_key": self.dense_id,
-            "method": {"label": method.label, **method.about},
+            "method": {"label": method.label, **method.about, "options": self._method_options},
             "sources": {part: source.about for part, source in self.sources.items()},
             "belongs": {kind: [n for n, to in self.belongs.items() if to == kind] for kind in kinds},
             "config": self.options,
@@ -113,6 +113,12 @@ class RunConfig:
         """The user's own code that the run needs again, by the name of its copy in the run's folder."""
         code = ((part, name, content) for part, source in self.sources.items() for name, content in source.files)
         return {f"{code_folder(part)}/{name}": content for part, name, content in code}
+
+    @property
+    def _method_options(self) -> dict[str, Any]:
+        """The method's own options that are not its defaults."""
+        belongs, differing = self.belongs, self._differing()
+        return {k: _plain(v) for k, v in differing.items() if k.startswith("pruner.") and belongs[k] == "run"}
 
     def _called(self, part: str) -> str:
         """The short name of method, network or dataset."""
@@ -140,9 +146,12 @@ class RunConfig:
                 found[name] = _value_of(anywhere, name)
         for prefix, part in (("dataset.", self.images), ("model.", self.network)):
             found |= {prefix + k: v for k, v in part.options.items() if v != part.defaults.get(k)}
-        for name, option in options_of(type(self.pruner)).items():
-            if _differs(self.pruner, name, option.default):
-                found[f"pruner.{name}"] = getattr(self.pruner, name)
+        own = options_of(type(self.pruner))
+        place = {name: option.default for name, option in own.items() if option.belongs == "place"}
+        pruner = dataclasses.replace(self.pruner, **place) if place else self.pruner
+        for name, option in own.items():
+            if _differs(pruner, name, option.default):
+                found[f"pruner.{name}"] = getattr(pruner, name)
         return found
 
     def _digest(self, kinds: set[str]) -> str:

@@ -1,4 +1,4 @@
-from .earlier import masks_of_run as masks_of_run
+from .earlier import masks_of_run as masks_of_run, method_of_run as method_of_run
 from .gradients import loss_gradients as loss_gradients, training_loss as training_loss
 from .guards import (
     blamed as blamed,

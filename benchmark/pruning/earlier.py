@@ -1,4 +1,4 @@
-"""The masks that another run ended with, for methods that build on it."""
+"""The masks that another run ended with, and its method, for methods that build on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from pathlib import Path
 
 from benchmark.errors import UserError
 from benchmark.network import MaskedModel, Masks
-from benchmark.records import Record
+from benchmark.records import Record, read_json
+
+
+def method_of_run(folder: Path) -> str:
+    """The method of the run in `folder`, with its options that are not the defaults."""
+    method = read_json(folder / "config.json").get("method", {})
+    told = ", ".join(f"{k.removeprefix('pruner.')}={v}" for k, v in method.get("options", {}).items())
+    return f"{method.get('label', '')}({told})" if told else method.get("label", "")
 
 
 def masks_of_run(folder: Path, net: MaskedModel | None = None) -> Masks:

@@ -16,6 +16,8 @@ from benchmark.records.record import Record
 from benchmark.records.schema import Row
 from benchmark.runs.execution import carry_out
 from benchmark.runs.progress import Progress
+from reports.curves import settings_of
+from reports.records import read_sources
 
 SMALL = {"train.epochs": 3, "retrain.epochs": 1, "train_limit": 400, "wandb": "off", "device": "cpu"}
 KINDS = {  # 3 steps an epoch, 9 in all
@@ -129,6 +131,22 @@ def test_reinitialised_weights_are_those_of_each_layer_at_other_places(tmp_path:
     for name, w in net.weights.items():
         assert not torch.equal(pruned.values[name], w)
         assert torch.equal(pruned.values[name].flatten().sort().values, w.flatten().sort().values)
+
+
+def test_controls_of_one_methods_runs_are_one_row_wherever_those_lie(tmp_path: Path, finished: Path) -> None:
+    others = [_done(_config(tmp_path, "snip(sparsity=0.8)", seed=seed)) for seed in range(3)]
+    controls = [_config(tmp_path, f"control(of='{of}')", seed=seed) for seed, of in enumerate(others)]
+    _done(_config(tmp_path, "dense"))
+    for control in controls:
+        _done(control)
+    [setting] = settings_of(read_sources(tmp_path))
+    assert not setting.problems
+    [points] = setting.methods["control"].points.values()
+    assert sorted(points) == [0, 1, 2]
+    assert {control.pruner.of_method for control in controls} == {"snip(sparsity=0.8)"}  # pyright: ignore[reportAttributeAccessIssue]
+    moved = tmp_path / "moved"
+    others[0].rename(moved)
+    assert _config(tmp_path, f"control(of='{moved}')").id == controls[0].id
 
 
 def test_the_masks_of_the_other_run_are_part_of_the_identity(tmp_path: Path, finished: Path) -> None:

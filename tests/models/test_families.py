@@ -101,7 +101,8 @@ def test_torchvisions_transformer_counts_as_timms() -> None:
 
 # One of plain, depthwise, attention's and grouped networks in the ordinary run; the others take a while.
 ORDINARY = ("timm/resnet18", "timm/mobilenetv3_small_100", "timm/vit_tiny_patch16_224", "timm/regnetx_002")
-CASES = [pytest.param(name, side, marks=[pytest.mark.slow] * (name not in ORDINARY)) for name, side in FAMILIES.items()]
+SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]
+CASES = [pytest.param(name, side, marks=[] if name in ORDINARY else SLOW) for name, side in FAMILIES.items()]
 
 
 @pytest.mark.parametrize(("name", "side"), CASES)
