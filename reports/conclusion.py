@@ -130,7 +130,7 @@ def _against(setting: Setting, method: Method, chosen: OperatingPoint, compressi
     others = {
         label: found
         for label, other in setting.methods.items()
-        if other is not method and (found := top1_at(setting, other, "compression_params", compression))
+        if other is not method and (found := top1_at(setting, other, "compression_params", [compression])[compression])
     }
     if not others:
         return "No other method reaches that size."
@@ -187,9 +187,9 @@ def _spark(setting: Setting, method: Method) -> dict[str, Any]:
     ratios = sorted(
         {round(x, 3) for seed in method.seeds for x, _ in curve(setting, method, seed, "compression_params")}
     )
+    chosen = ratios[:: 1 + len(ratios) // 60]
     places = []
-    for ratio in ratios[:: 1 + len(ratios) // 60]:
-        found = top1_at(setting, method, "compression_params", ratio)
+    for ratio, found in top1_at(setting, method, "compression_params", chosen).items():
         if len(found) == len(method.seeds):
             x = width * math.log(max(ratio, 1)) / math.log(max(widest, 1.01))
             places.append(f"{x:.1f},{y(sum(found.values()) / len(found))}")
