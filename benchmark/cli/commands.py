@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Gt
 
 from benchmark.cli.command import Command
+from benchmark.cli.record_commands import Clean, Compare, Rerun, Verify, clean, compare, rerun, verify
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -135,23 +136,6 @@ def report(command: Report) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare:
-    """Say what differs between two runs, two results folders, or two methods of a folder."""
-
-    a: str  # a run, RESULTS/runs/NAME, or a results folder; with --results a method
-    b: str  # another of the same kind
-    results: Path | None = None  # the folder in which a and b are methods
-
-
-def compare(command: Compare) -> int:
-    from reports.comparison import compare as comparisons
-
-    for part in comparisons(command.a, command.b, command.results):
-        print(part.text, end="\n\n")
-    return 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class List:
     """The methods with their options, the networks, the datasets, the recipes and the sweeps."""
 
@@ -256,6 +240,9 @@ COMMANDS = {
         Command("data", Data, data, words=("name",)),
         Command("export", Export, export, words=("run",)),
         Command("check", Check, check, words=("method",), runs=True),
+        Command("rerun", Rerun, rerun, words=("run",)),
+        Command("verify", Verify, verify, words=("records",)),
+        Command("clean", Clean, clean, words=("results",)),
         Command("mirror", Mirror, mirror, words=("results",)),
     )
 }

@@ -1,4 +1,5 @@
 from .check import Finding as Finding, check_method as check_method
+from .clean import Removable as Removable, removable as removable, remove as remove
 from .execution import (
     Outcome as Outcome,
     carry_out as carry_out,
@@ -7,3 +8,5 @@ from .execution import (
 )
 from .export import export_run as export_run
 from .progress import Progress as Progress
+from .repetition import Repeated as Repeated, rerun as rerun
+from .verification import Verified as Verified, verify as verify

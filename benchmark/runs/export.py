@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from benchmark.config import images_of, network_of, recorded_options
 from benchmark.errors import UserError, unknown
 from benchmark.network import MaskedModel, layers, masked_copy, shrink
-from benchmark.records import Record, read_json, write_atomically
+from benchmark.records import Record, Row, read_json, write_atomically
 
 FILES = {  # by format
     "safetensors": ("shrunk.safetensors", "masked.safetensors"),
@@ -38,6 +38,15 @@ def export_run(folder: Path, format: str, out: Path) -> list[Path]:
     """
     if out.is_symlink() and out.parent.resolve() == folder.resolve():
         raise UserError(f"{out} is a link to {out.readlink()}; remove it, or name that folder with --out")
+    net, shape, about = finished_network(folder)
+    return export(net, shape, format, out, {name: about[name] for name in ("name", "id", "protocol", "config")})
+
+
+def finished_network(folder: Path) -> tuple[MaskedModel, tuple[int, ...], Row]:
+    """The network of the finished run in `folder`, the shape of one input, and the run's config.json.
+
+    Raises UserError where the folder holds no run, or one that is not finished.
+    """
     record = Record(folder)
     about, environment = (read_json(folder / name) for name in ("config.json", "environment.json"))
     if not about.get("config") or "classes" not in environment:
@@ -54,7 +63,7 @@ def export_run(folder: Path, format: str, out: Path) -> list[Path]:
     module.load_state_dict(saved["module"])
     net = MaskedModel(module, options["spare"])
     net.masks = saved["masks"]
-    return export(net, shape, format, out, {name: about[name] for name in ("name", "id", "protocol", "config")})
+    return net, shape, about
 
 
 def export(

@@ -327,3 +327,21 @@ def test_each_command_explains_each_of_its_options(capsys: pytest.CaptureFixture
     _, out, _ = _status(capsys, "run", "--pruner", "nnrelief", "--model", "resnet_20", "--help")
     for told in ("--pruner.alpha_conv", "share of a filter's signal that is kept", "--model.shortcut", "(default: a)"):
         assert told in out
+
+
+def test_records_are_cleaned_only_when_somebody_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    litter = tmp_path / "runs" / "a" / "config.json.1.part"
+    litter.parent.mkdir(parents=True)
+    litter.write_bytes(b"x" * 2_000_000)
+    status, out, err = _status(capsys, "clean", str(tmp_path))
+    assert (status, "2.0 MB  half-written files" in out) == (2, True)
+    assert "--yes removes what is listed" in err
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    for answer, left in (("", True), ("n", True), ("y", False)):
+        monkeypatch.setattr("builtins.input", lambda _, answer=answer: answer)
+        assert _status(capsys, "clean", str(tmp_path))[0] == 0
+        assert litter.exists() == left
+    status, out, _ = _status(capsys, "clean", str(tmp_path), "--yes")
+    assert (status, "nothing in" in out) == (0, True)
