@@ -29,6 +29,7 @@ FILES = {  # by format
     "onnx": ("shrunk.onnx", "masked.safetensors"),
     "torch": ("shrunk.pt2", "masked.pt"),
 }
+METADATA = "metadata.json"
 
 
 def export_run(folder: Path, format: str, out: Path) -> list[Path]:
@@ -84,6 +85,9 @@ def export(
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot export to {path}: {error.strerror}; choose another folder") from error
+    for name in {*sum(FILES.values(), ()), METADATA}:
+        for left in path.glob(f"{name}.*.part"):  # by an export that was killed
+            left.unlink(missing_ok=True)
     shrunk = shrink(net, shape)
     masked, masks = masked_copy(net)
     about = {**metadata, "input_shape": list(shape), "note": shrunk.note, "layers": _sizes(shrunk.module)}
@@ -97,7 +101,7 @@ def export(
         write_atomically(files[1], lambda file: torch.save(state, file))
     else:
         _write_tensors(files[1], state, metadata)
-    described = path / "metadata.json"
+    described = path / METADATA
     write_atomically(described, lambda file: file.write((json.dumps(about, indent=1, default=str) + "\n").encode()))
     return [*files, described]
 

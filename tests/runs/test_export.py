@@ -140,3 +140,11 @@ def test_exporting_leaves_the_network_as_it_was(net: MaskedModel, tmp_path: Path
     export(net, SHAPE, "torch", tmp_path, {})
     assert net.module.training
     assert all(torch.equal(t, before[name]) for name, t in net.module.state_dict().items())
+
+
+def test_an_export_clears_what_killed_ones_left_in_its_place_and_nothing_else(net: MaskedModel, tmp_path: Path) -> None:
+    for name in ("shrunk.pt2.4711.part", "masked.safetensors.1.part", "metadata.json.12.part", "film.part"):
+        (tmp_path / name).write_bytes(b"half")
+    export(net, SHAPE, "safetensors", tmp_path, {})
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == {"shrunk.safetensors", "masked.safetensors", "metadata.json", "film.part"}
