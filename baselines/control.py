@@ -33,8 +33,8 @@ class Control(Pruner):
     `shuffled` masks keep as many weights of each layer, at random places, and all biases and norms: random pruning
     at the other method's layer densities. Under `reinitialised` the masks stay and each layer's initial weights
     change places, which is to draw them anew from what they were drawn from. `same` changes neither.
-    Source: Frankle, Dziugaite, Roy and Carbin, ICLR 2021, arXiv:2009.08576, section 5; Su et al., NeurIPS 2020,
-        arXiv:2009.11094, section 3.
+    Source: Frankle, Dziugaite, Roy and Carbin, ICLR 2021, arXiv:2009.08576 (its ablations); Su et al.,
+        NeurIPS 2020, arXiv:2009.11094.
     When: at initialisation.
     Looks at: another run's masks.
     Cost: nothing.

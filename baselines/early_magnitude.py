@@ -15,8 +15,8 @@ class EarlyMagnitude(ScoredPruner):
     """Keep the largest weights at initialisation, or after the first steps of training, and train on.
 
     Score: |w|.
-    Source: Frankle, Dziugaite, Roy and Carbin, ICLR 2021, arXiv:2009.08576: magnitude at initialisation (section 3),
-        and pruning after the first steps (section 6).
+    Source: Frankle, Dziugaite, Roy and Carbin, ICLR 2021, arXiv:2009.08576: magnitude at initialisation, and
+        pruning after the first steps.
     When: at initialisation.
     Looks at: weights.
     Cost: nothing but a sort.

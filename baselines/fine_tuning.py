@@ -15,7 +15,7 @@ class FineTuning(IterativePruner):
     """Keep the largest weights after training, at their trained values, and train on at the last learning rate.
 
     Score: |w|.
-    Source: Renda, Frankle and Carbin, ICLR 2020, arXiv:2003.02389, section 2, their account of Han et al., NIPS 2015,
+    Source: Renda, Frankle and Carbin, ICLR 2020, arXiv:2003.02389, their account of Han et al., NIPS 2015,
         arXiv:1506.02626: globally, 20 % a round. `lr_rewinding` has the same options and differs in the rate alone;
         `magnitude` retrains with the retraining recipe.
     When: after training.

@@ -20,14 +20,14 @@ class L1Filters(IterativePruner):
     Cost: nothing but a sum.
     Score: |w|, summed over a filter.
     Source: Li, Kadav, Durdanovic, Samet and Graf, "Pruning filters for efficient ConvNets", ICLR 2017,
-        arXiv:1608.08710, section 3; all layers pruned at once, then retrained, as in its section 3.3.
+        arXiv:1608.08710, section 3; all layers pruned at once, then retrained.
     Differs: one rate for all layers that can lose filters, where the paper spares those that its sensitivity curves
         tell to (`--spare` does); a residual stream is pruned where a channel is unread in all that adds to it;
         fully connected layers lose neurons; the target counts the filters' own weights, not those that read them.
     """
 
     sparsity: float = 0.5  # share of the filters of each layer that goes, in [0, 1)
-    distribution: Distribution = "uniform"  # the paper's: within each layer; "global" as it is tried in section 3.3
+    distribution: Distribution = "uniform"  # the paper's: within each layer
     structure: Structure = "filters"  # and nothing else
     rounds: Rounds = 1  # prune-and-retrain rounds; the paper's is one
 

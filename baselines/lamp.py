@@ -22,7 +22,7 @@ class LAMP(IterativePruner):
     Cost: nothing but a sort.
     Score: w^2 / (sum of the squares of the layer's weights that are as large or larger).
     Source: Lee, Park, Mo, Ahn and Shin, "Layer-adaptive sparsity for the magnitude-based pruning", ICLR 2021,
-        arXiv:2010.07611, equation 4; iterative as in its section 4.
+        arXiv:2010.07611; iterative as in its experiments.
     Differs: the retraining recipe is the benchmark's; the paper prunes a fifth of what is left in every round.
     """
 

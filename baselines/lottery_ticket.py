@@ -29,6 +29,6 @@ class LotteryTicket(IterativePruner):
         return {name: w.abs() for name, w in net.weights.items()}
 
     def plan(self, steps: int) -> list[Phase]:
-        # of the training, ResNet-20 needs 3 %, VGG-16 1.5 % and a LeNet nothing (the second paper, section 4)
+        # in the second paper ResNet-20 needs 3 % of the training, VGG-16 1.5 % and a LeNet nothing
         step = round(0.02 * steps) if self.rewind_step is None else self.rewind_step
         return train_prune_rewind(self.targets, steps, step)

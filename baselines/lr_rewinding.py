@@ -15,8 +15,8 @@ class LRRewinding(IterativePruner):
     """Keep the largest weights after training, at their trained values, and train again as in the beginning.
 
     Score: |w|.
-    Source: Renda, Frankle and Carbin, ICLR 2020, arXiv:2003.02389, sections 2 and 6, algorithm 1: globally, 20 % a
-        round, the learning rates of the last steps of training repeated, of the whole training in their algorithm.
+    Source: Renda, Frankle and Carbin, ICLR 2020, arXiv:2003.02389, algorithm 1: globally, 20 % a round, the
+        learning rates of the last steps of training repeated, of the whole training in their algorithm.
     When: rewinding.
     Looks at: weights.
     Cost: nothing but a sort.

@@ -16,7 +16,7 @@ class SNIP(IterativePruner):
     Cost: 1 forward and 1 backward pass, 3 forward passes in all.
     Score: |w * dL/dw| at initialisation, L the mean loss over `batches`.
     Source: Lee, Ajanthan and Torr, ICLR 2019, arXiv:1810.02340, section 4; in several rounds that score the pruned
-        network again: iterative SNIP, de Jorge et al., ICLR 2021, arXiv:2006.09081, section 4 (exponential schedule).
+        network again: iterative SNIP, de Jorge et al., ICLR 2021, arXiv:2006.09081 (exponential schedule).
     Differs: the gradient is averaged over `batches`; the paper takes one batch.
     """
 

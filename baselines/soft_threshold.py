@@ -18,7 +18,7 @@ class SoftThreshold(SoftPruner):
 
     The network computes with sign(w) * relu(|w| - sigmoid(s)), s a number a layer. There is no target: decay draws
     every s to 0, where the threshold is 1/2, and the loss holds against it; more `decay` ends sparser.
-    Source: Kusupati et al., ICML 2020, arXiv:2002.03231, section 3, equations 4 to 6, a threshold a layer.
+    Source: Kusupati et al., ICML 2020, arXiv:2002.03231, section 3, a threshold a layer.
     Differs: the paper's s starts at values such as -3200 and decays as the weights do, which goes with 100 epochs of
         SGD at its rates. Here s has a decay of its own and is `rate` times what is trained, so that Adam, whose
         steps are as large as the learning rate, moves it in time.
