@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from benchmark.config.discovery import pruner_names
+from benchmark.config.yaml_files import read_yaml
 from benchmark.errors import UserError
 from benchmark.sweep.grid import Spec, draw, grid, sweep_runs
 
@@ -98,3 +100,20 @@ def test_every_shipped_comparison_has_seeds_and_its_runs_are_valid(path: Path) -
     assert len({r.settings.seed for r in runs}) >= (1 if "small" in path.stem else 3)
     proposed = set() if path.stem.endswith("from_start") else {"nnrelief"}  # which needs a trained network
     assert {"dense"} | proposed <= {r.settings.pruner for r in runs}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_every_shipped_sweep_is_judged_on_validation(path: Path) -> None:
+    assert read_yaml(path)["metric"] == {"name": "val_top1", "goal": "maximize"}
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100", "tiny_imagenet"])
+def test_a_comparison_has_every_method_at_two_to_sixty_four_times_fewer_weights(name: str) -> None:
+    runs = sweep_runs(name, {})
+    no_filters = {"l1_filters", "network_slimming"} if name == "mnist" else set()  # where a neuron is one
+    assert {run.settings.pruner for run in runs} == set(pruner_names()) - {"control"} - no_filters
+    kept = {(run.settings.pruner, round(1 / (1 - s))) for run in runs if (s := getattr(run.pruner, "sparsity", 0.0))}
+    for method in ("magnitude", "lamp", "taylor", "lottery_ticket", "lr_rewinding", "fine_tuning"):  # by rounds
+        assert (method, 64) in kept
+    for method in ("wanda", "sparsegpt", "snip", "grasp", "synflow", "random", "set", "rigl", "movement"):
+        assert {(method, times) for times in (2, 4, 8, 16, 32, 64)} <= kept
