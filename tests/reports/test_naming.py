@@ -24,6 +24,13 @@ def test_runs_at_several_sparsities_are_one_curve_and_options_that_differ_are_na
     }
 
 
+def test_where_a_run_was_carried_out_makes_no_other_setting_and_no_other_method() -> None:
+    runs = [run_record("snip", s, POINT, {"device": f"cuda:{s}", "results": f"disk{s}"}) for s in range(3)]
+    [setting] = settings_of(runs)
+    assert setting.name == NAME
+    assert {label: method.seeds for label, method in setting.methods.items()} == {"snip": [0, 1, 2]}
+
+
 def test_different_training_recipes_are_different_settings() -> None:
     runs = [run_record("snip", 0, POINT, {"train.epochs": e}) for e in (1, 2)]
     runs.append(run_record("snip", 0, POINT, {"dataset": "mnist", "train.epochs": 3}))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,14 @@ def test_a_run_of_the_paper_protocol_changes_no_byte_of_the_other_tables(tmp_pat
     assert "digits-lenet-adam-protocol-1/smallest_network.csv" in after
 
 
+def test_figures_have_the_size_of_their_style(tmp_path: Path) -> None:
+    write_results(tmp_path, seeds=1)
+    name = "digits-lenet-adam-protocol-2/accuracy_compression_params.svg"
+    drawn = [content(build(tmp_path, style=style).folder)[name].decode() for style in ("paper", "slides")]
+    widths = [float(svg.partition('width="')[2].partition("pt")[0]) for svg in drawn]
+    assert widths == [pytest.approx(5.5 * 72), pytest.approx(10 * 72)]
+
+
 def test_damaged_records_are_problems_and_the_rest_is_reported(tmp_path: Path) -> None:
     write_results(tmp_path)
     whole = content(build(tmp_path).folder)
@@ -60,3 +71,42 @@ def test_a_report_that_would_delete_something_is_refused_before_anything_is_read
     with pytest.raises(UserError, match="no report is written to"):
         build(Path("results"), out=Path(out))
     assert content(tmp_path) == before
+
+
+MEASURE = """
+import json, sys, time
+from pathlib import Path
+from reports import load, tables_of
+from reports.differences import rankings, ranks, wins
+from reports.problems import problems
+from reports.table import as_csv
+
+results = load(sys.argv[1])
+tables = [table for setting in results.settings for table in tables_of(setting)]
+tables += [ranks(rankings(results.settings)), wins(results.settings), problems(results.records, results.settings)]
+written = [table.files("") for table in tables if table], as_csv(results.points.drop(columns=["layers", "firing"]))
+status = Path("/proc/self/status").read_text()  # getrusage would count what the tests' process had before
+peak = 1024 * int(status.partition("VmHWM:")[2].split()[0])
+print(json.dumps({"seconds": time.process_time(), "bytes": peak, "points": len(results.points)}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to tell its memory")
+def test_two_thousand_runs_of_twenty_points_take_some_seconds_and_half_a_gigabyte_but_for_the_figures(
+    tmp_path: Path,
+) -> None:
+    layers = [{"name": name, "kept": 10, "total": 100, "flops_dense": 100} for name in ("fc1", "fc2", "fc3")]
+    for number in range(2000):
+        setting, method, seed = number // 200, number // 5 % 40, number % 5
+        pruner = "dense" if method == 0 else f"method_{method}"
+        rows = [
+            point_row(r, 1.3**r if method else 1, 0.98 - 0.001 * (method + seed + r) / 3, layers=layers)
+            for r in range(20)
+        ]
+        write_run(tmp_path, f"run-{number}", rows, dataset=f"data_{setting}", pruner=pruner, seed=seed)
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(tmp_path)], check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    assert found["points"] == 40_000
+    assert found["bytes"] < 500e6
+    assert found["seconds"] < 20  # of the processor; 7 to 10 on machines where others work too
