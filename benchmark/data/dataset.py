@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ Batch = tuple[Tensor, Tensor]
 Batches = Sequence[Batch]
 Shape = tuple[int, int, int]
 CPU_ELEMENTS = 1 << 18  # numbers of network input evaluated together: 85 images of 3 x 32 x 32
+READY_ELEMENTS = 1 << 22  # 16 MB of inputs: digits
 GPU_ELEMENTS = 1 << 25  # 222 images of 3 x 224 x 224
 
 
@@ -47,6 +49,12 @@ class Dataset:
     augment: bool
     verified: bool
     digests: dict[str, str]
+
+    @cached_property
+    def inputs(self) -> Tensor | None:
+        """The training images as inputs, made once, where they are few and never augmented."""
+        few = self.train.images.numel() <= READY_ELEMENTS
+        return normaliser(self)(self.train.images) if few and not self.augment else None
 
 
 def load_dataset(
@@ -149,17 +157,19 @@ def train_batches(
     order = torch.randperm(len(labels), generator=stream(seed, "data", epoch))
     augmentation = augmentation or Augmentation()
     crops = augmentation.draw(order, seed, epoch).to(device) if data.augment else None
-    padded = augmentation.padded(images) if crops is not None else images
     order = order.to(device)
     normalise = normaliser(data)
     for step in range(start, steps if stop is None else stop):
         window = slice(step * batch_size, (step + 1) * batch_size)
         chosen = order[window]
-        if crops is None:
-            batch = images.index_select(0, chosen)  # on a CPU much faster than images[chosen]
-        else:
-            batch = crop_and_flip(padded, chosen, crops[window], images.shape[2], images.shape[3])
-        yield normalise(batch), labels[chosen]
+        if data.inputs is not None:
+            yield data.inputs.index_select(0, chosen), labels.index_select(0, chosen)
+            continue
+        batch = images.index_select(0, chosen)  # on a CPU much faster than images[chosen]
+        if crops is not None:
+            padded, every = augmentation.padded(batch), torch.arange(len(batch), device=device)
+            batch = crop_and_flip(padded, every, crops[window], images.shape[2], images.shape[3])
+        yield normalise(batch), labels.index_select(0, chosen)
 
 
 def pruning_batches(data: Dataset, seed: int, index: int, examples: int, batch_size: int = 250) -> list[Batch]:

@@ -61,6 +61,7 @@ class Trainer:
         self.schedules = {"train": self.settings.train, "retrain": config.retraining}
         self.net = MaskedModel(self.initial_module(), self.settings.spare)
         self.flops = dense_flops(self.net.module, data.shape)
+        self._sized: tuple[object, tuple[float, float]] = None, (0.0, 0.0)  # of which counts, and what `_size` is
         self.state = State()
         self.optimizer: torch.optim.Optimizer | None = None
         self.best: tuple[float, dict[str, Tensor]] | None = None
@@ -151,7 +152,7 @@ class Trainer:
             "lr": self._rate(phase, state.step - 1),
             "train_loss": losses.mean().item(),
             **prefixed("val_", validation),
-            "sparsity_prunable": sparsity(self.net),
+            "sparsity_prunable": self._size[0],
             "seconds": state.epoch_seconds,
             "images_per_second": len(losses) * self.settings.train.batch_size / state.epoch_seconds,
             **prefixed("test_", test),
@@ -168,8 +169,15 @@ class Trainer:
     def _account(self) -> None:
         """Count the FLOPs of the steps since the last time; the masks were the same for all of them."""
         examples = self.state.steps_open * self.settings.train.batch_size
-        self.state.train_flops += BACKWARD * masked_flops(self.net, self.flops) * examples
+        self.state.train_flops += BACKWARD * self._size[1] * examples
         self.state.steps_open = 0
+
+    @property
+    def _size(self) -> tuple[float, float]:
+        """Sparsity and FLOPs of the network as its masks are; counted again where they changed."""
+        if self._sized[0] is not self.net.sizes:
+            self._sized = self.net.sizes, (sparsity(self.net), masked_flops(self.net, self.flops))
+        return self._sized[1]
 
     def _diverge(self, what: str, step: int) -> NoReturn:
         at = f"epoch {self.record.epochs.count + 1}, step {step}"
