@@ -33,7 +33,7 @@ lint: install
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: install
-	$(BIN)/python bench/speed.py
+	$(BIN)/python -m bench --out bench.json
 
 clean:
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,110 @@
+"""Commands as a user meets them: start-up, the catalogue, jobs, reports of many runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.timing import Figure, Work, compare, cost, spread, timed
+from benchmark.config import run_config
+from benchmark.records import Record
+from benchmark.runs import Progress, carry_out
+
+# The moment of the first optimiser step ends the process: what came before is start-up.
+FIRST_STEP = """
+import os, sys
+from benchmark.training import trainer
+trainer.train_steps = lambda *arguments, **more: os._exit(0)
+from benchmark.cli import main
+main(["run", "--pruner=snip", "--wandb=off", "--threads=1", "--results", sys.argv[1]])
+"""
+SWEEP = """
+parameters:
+  pruner: {{values: [snip(sparsity=0.5), snip(sparsity=0.75), snip(sparsity=0.9), random(sparsity=0.9)]}}
+  train.epochs: {{value: {epochs}}}
+method: grid
+"""
+
+
+def figures(quick: bool) -> Iterator[Figure]:
+    """Times of processes, from their start to their end."""
+    repeats = 1 if quick else 5
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        torch = _python("-c", "import torch")
+        first = _python("-c", FIRST_STEP, str(folder / "first"))
+        yield cost("first step of a run on digits", first, torch, repeats, "times import torch")
+        yield timed("prunebench --help", _python("-m", "benchmark", "--help"), repeats)
+        yield timed("prunebench list", _python("-m", "benchmark", "list"), repeats)
+        for count in (3,) if quick else (42, 2000):
+            yield from _report(_results(folder / f"of_{count}", count), count)
+        if not quick:
+            yield _jobs(folder, repeats=3)
+
+
+def _jobs(folder: Path, repeats: int) -> Figure:
+    """Four runs by one process, and by two."""
+    file = folder / "sweep.yaml"
+    file.write_text(SWEEP.format(epochs=150))
+    made = iter(range(1000))
+
+    def sweep(jobs: int) -> Work:
+        def work() -> None:
+            results = str(folder / f"jobs_{next(made)}")
+            _python("-m", "benchmark", "sweep", str(file), "--wandb=off", f"--jobs={jobs}", f"--results={results}")()
+
+        return work
+
+    return compare("four runs on digits with --jobs 2", sweep(1), sweep(2), repeats, "times the speed of one job")
+
+
+def _report(results: Path, count: int) -> Iterator[Figure]:
+    """Seconds of a report, and the most memory that it had."""
+    before = timed(f"report of {count:,} runs", _python("-m", "benchmark", "report", str(results)), 1)
+    yield before
+    code = "import resource, sys\nfrom benchmark.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    found = subprocess.run(
+        [sys.executable, "-c", code, "report", str(results)], capture_output=True, text=True, check=True
+    )
+    unit = 1024 if sys.platform == "darwin" else 1  # kilobytes here, bytes there
+    yield spread(f"memory of a report of {count:,} runs", [int(found.stdout.split()[-1]) / unit / 1024], "MB")
+
+
+def _results(folder: Path, count: int) -> Path:
+    """A results folder with `count` runs: one that is done, under other seeds and sparsities, with six points."""
+    config = run_config({
+        "pruner": "magnitude(rounds=3, sparsity=0.875)", "train.epochs": 2, "retrain.epochs": 1, "wandb": "off",
+        "results": folder / "made",
+    })  # fmt: skip
+    outcome = carry_out(config, Progress(config, show=False))
+    made = Record(outcome.folder)
+    head, environment, status = (made.read_json(f"{name}.json") for name in ("config", "environment", "status"))
+    rows = {name: made.read_rows(name) for name in ("epochs.jsonl", "points.jsonl")}
+    for number in range(count):
+        run = Record(folder / "runs" / f"run-{number:05d}")
+        run.folder.mkdir(parents=True)
+        method = "dense" if number % 14 == 0 else f"magnitude_{number % 14}"
+        options = {**head["config"], "seed": number // 14, "pruner": method}
+        about = {
+            **head,
+            "id": f"{number:016x}",
+            "name": run.folder.name,
+            "config": options,
+            "method": {"label": method},
+        }
+        run.write_json("config.json", about)
+        run.write_json("environment.json", environment)
+        for name, found in rows.items():
+            run.write_rows(name, found)
+        (run.folder / "network.pt").write_bytes((made.folder / "network.pt").read_bytes())
+        ends = {file.path.name: file.end for file in (run.epochs, run.points)}
+        run.write_json("status.json", {**status, "rows": ends})
+    return folder
+
+
+def _python(*arguments: str) -> Work:
+    return lambda: subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
