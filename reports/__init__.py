@@ -11,7 +11,7 @@ from typing import Literal
 from reports.curves import Setting
 from reports.folder import checked_place, write_report
 from reports.frames import Results
-from reports.records import ON_WANDB, read_sources
+from reports.records import MARKS, ON_WANDB, read_sources
 from reports.table import Table, as_csv
 
 Style = Literal["paper", "paper-2col", "slides"]
@@ -88,7 +88,9 @@ def tables_of(setting: Setting, reference: str | None = None) -> list[Table]:
 
     at = [accuracy_at(setting, x) for x in ("compression_params", "speedup_theoretical", *measured_speedups(setting))]
     more = [accuracy_at_cost(setting), costs(setting), paired_differences(setting, reference), published(setting)]
-    return [smallest_networks(setting), *at, *(table for table in more if table is not None)]
+    tables = [smallest_networks(setting), *at, *(table for table in more if table is not None)]
+    marks = {mark for run, _ in setting.runs for mark in run.marks}
+    return [table.noting([text for mark, text in MARKS.items() if mark in marks]) for table in tables]
 
 
 def _made(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from reports.curves import Method, Setting
-from reports.records import RunRecord
+from reports.records import MARKS, RunRecord
 from reports.selection import incomplete
 from reports.table import Table
 
@@ -58,10 +58,10 @@ def _of_rules(settings: list[Setting]) -> Iterator[Row]:
     for setting in settings:
         runs = [run for run, _ in setting.runs]
         kinds = {
-            "test-selected": (sum("†" in run.marks for run in runs), "†: picked the best epoch on test data"),
+            "test-selected": (sum("†" in run.marks for run in runs), MARKS["†"]),
             "unverified data": (
                 sum("‡" in run.marks for run in runs),
-                "‡: data files are not the published ones",
+                MARKS["‡"],
             ),
             "other protocol": (
                 sum((run.head.protocol_number or 0) < newest for run in runs),

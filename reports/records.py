@@ -25,6 +25,10 @@ FILES = {
 ROWS = {"epochs.jsonl": "epochs", "points.jsonl": "points"}  # and what W&B's reader calls them
 FAILED = ("failed", "diverged")  # states in which the method is to blame; the others say that somebody stopped the run
 UNKNOWN = Head.model_construct(id="", protocol="?", protocol_number=None, belongs={}, config={})
+MARKS = {  # behind a method's name, and what they say
+    "†": "†: picked the best epoch on test data, to reproduce only",
+    "‡": "‡: data files that are not the published ones",
+}
 ON_WANDB = "wandb:"  # how a source begins that is no folder
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
@@ -46,6 +47,10 @@ class Table:
     numbers: pd.DataFrame
     shown: pd.DataFrame
     best: frozenset[tuple[int, str]] = field(default=frozenset())
+
+    def noting(self, more: Sequence[str]) -> Table:
+        """The table with more in its note."""
+        return replace(self, note="; ".join([self.note, *more]))
 
     def files(self, place: str) -> dict[str, bytes]:
         """The table in the forms that are written, by path."""

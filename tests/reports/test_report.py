@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UserError
-from reports import build, summary_text
+from reports import build, load, summary_text, tables_of
 from tests.reports.made_up import point_row, write_results, write_run
 
 
@@ -38,6 +38,14 @@ def test_a_run_of_the_paper_protocol_changes_no_byte_of_the_other_tables(tmp_pat
     assert all(after[name] == before[name] for name in kept)
     assert "digits-lenet-adam-protocol-2-paper/smallest_network.csv" in after
     assert "digits-lenet-adam-protocol-1/smallest_network.csv" in after
+
+
+def test_marks_are_explained_beneath_each_table_that_may_have_them_and_nowhere_else(tmp_path: Path) -> None:
+    write_results(tmp_path, seeds=1)
+    write_run(tmp_path, "p", [point_row(0, 1, 0.9), point_row(1, 4, 0.9)], protocol="paper")
+    plain, paper = (tables_of(setting) for setting in load(tmp_path).settings)
+    assert all("†: picked the best epoch on test data" in table.note for table in paper)
+    assert not any("†" in table.note or "‡" in table.note for table in plain)
 
 
 def test_figures_have_the_size_of_their_style(tmp_path: Path) -> None:
