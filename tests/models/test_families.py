@@ -1,4 +1,4 @@
-"""Classifiers of ten families from timm and torchvision: every method's scores, masks, counts and FLOPs."""
+"""ResNet-20 and classifiers of timm and torchvision: every method's scores, masks, counts and FLOPs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from benchmark.pruning import Prune, Pruned, SoftPruner, decide
 from benchmark.training.soft import own_tensors
 
 FAMILIES = {  # the side of the images
-    "timm/resnet18": 32, "timm/mobilenetv3_small_100": 64, "timm/efficientnet_b0": 32, "timm/convnext_atto": 64,
+    "resnet_20": 32, "timm/resnet18": 32,
+    "timm/mobilenetv3_small_100": 64, "timm/efficientnet_b0": 32, "timm/convnext_atto": 64,
     "timm/vit_tiny_patch16_224": 64, "timm/regnetx_002": 64, "timm/densenet121": 32, "timm/mixer_s32_224": 64,
     "timm/levit_128s": 64, "timm/ghostnet_100": 64, "timm/vit_tiny_patch16_dinov3_qkvb": 64,
     "torchvision/vit_b_32": 64, "torchvision/shufflenet_v2_x0_5": 64, "timm/edgenext_xx_small": 64,
@@ -100,7 +101,7 @@ def test_torchvisions_transformer_counts_as_timms() -> None:
 
 
 # One of plain, depthwise, attention's and grouped networks in the ordinary run; the others take a while.
-ORDINARY = ("timm/resnet18", "timm/mobilenetv3_small_100", "timm/vit_tiny_patch16_224", "timm/regnetx_002")
+ORDINARY = ("resnet_20", "timm/mobilenetv3_small_100", "timm/vit_tiny_patch16_224", "timm/regnetx_002")
 SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]
 CASES = [pytest.param(name, side, marks=[] if name in ORDINARY else SLOW) for name, side in FAMILIES.items()]
 
