@@ -1,10 +1,10 @@
-# make demo | test (what is not slow) | test-all | lint | bench; everything runs in the environment VENV, made on first use.
+# make demo | test (what is not slow) | test-all | lint | bench | figures | reference; everything runs in the environment VENV, made on first use.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test test-all lint bench clean
+.PHONY: install demo test test-all lint bench figures reference clean
 
 install: $(INSTALLED)
 
@@ -34,6 +34,14 @@ lint: install
 
 bench: install
 	$(BIN)/python -m bench --out bench.json
+
+figures: install
+	$(BIN)/python docs/remake.py
+
+reference: install
+	$(BIN)/prunebench sweep digits --results results/reference --wandb off --jobs 2
+	$(BIN)/python docs/remake.py pack results/reference digits
+	$(BIN)/python docs/remake.py
 
 clean:
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -110,7 +110,7 @@ def _options_of(cls: type, prefix: str, belongs: Belongs) -> dict[str, Option]:
     for f in dataclasses.fields(cls):
         if f.init:
             kind, to = _belonging(hints[f.name], belongs)
-            name = prefix + f.name
+            name = prefix + _written(f.name)
             if dataclasses.is_dataclass(kind):
                 found |= _options_of(kind, f"{name}.", to)  # pyright: ignore[reportArgumentType]
             else:
@@ -150,7 +150,7 @@ def construct(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     """The dataclass with these values, by dotted name, those of its groups too."""
     hints, arguments = _hints(cls), {}
     for f in dataclasses.fields(cls):  # pyright: ignore[reportArgumentType]
-        kind, name = _belonging(hints[f.name], "run")[0], prefix + f.name
+        kind, name = _belonging(hints[f.name], "run")[0], prefix + _written(f.name)
         if dataclasses.is_dataclass(kind):
             arguments[f.name] = construct(kind, values, f"{name}.")  # pyright: ignore[reportArgumentType]
         elif name in values:
@@ -238,6 +238,11 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
         return TypeAdapter(kind, config=_CONFIG)
     except PydanticUserError as error:
         raise UserError(f"an option cannot have the type {kind}; take numbers, texts, choices or lists") from error
+
+
+def _written(field: str) -> str:
+    """The name of a field's option: one that is a word of Python's, `with`, has a field with an underscore."""
+    return field.removesuffix("_")
 
 
 @cache

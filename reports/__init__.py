@@ -11,7 +11,7 @@ from typing import Literal
 from reports.curves import Setting
 from reports.folder import checked_place, write_report
 from reports.frames import Results
-from reports.records import MARKS, ON_WANDB, read_sources
+from reports.records import MARKS, ON_WANDB, REFERENCE, read_sources
 from reports.table import Table, as_csv
 
 Style = Literal["paper", "paper-2col", "slides"]
@@ -28,7 +28,7 @@ class Report:
 
 
 def load(*sources: str | Path) -> Results:
-    """The records of results folders and of "wandb:ENTITY/PROJECT[/SWEEP]", as tables of pandas.
+    """The records of results folders, of "wandb:ENTITY/PROJECT[/SWEEP]" and of "reference", as tables of pandas.
 
     `load(DIR).points` has a row for each measured point; `.columns` says what each column is.
 
@@ -53,7 +53,7 @@ def build(
     Raises UserError as `load` does, for a method that is not there, and where `out` cannot be written or is no place
     for a report.
     """
-    folders = [Path(source) for source in sources if not str(source).startswith(ON_WANDB)]
+    folders = [Path(s) for s in sources if str(s) != REFERENCE and not str(s).startswith(ON_WANDB)]
     alone = len(sources) == len(folders) == 1
     out = out or (folders[0] / "report" if alone else Path("report"))
     checked_place(out, *folders)

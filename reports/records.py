@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from urllib.parse import quote
 from benchmark.errors import UserError
 from benchmark.records import Record
 from reports.files import Damaged, read_object, read_rows
+from reports.reference import packed_runs
 from reports.schema import Environment, Epoch, Head, Point, Row, Status, checked, printable
 
 FILES = {
@@ -30,6 +31,7 @@ MARKS = {  # behind a method's name, and what they say
     "‡": "‡: data files that are not the published ones",
 }
 ON_WANDB = "wandb:"  # how a source begins that is no folder
+REFERENCE = "reference"  # the source that comes with this package
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,17 @@ class RunRecord:
 
 
 def read_sources(*sources: str | Path) -> list[RunRecord]:
-    """All runs of results folders and of "wandb:ENTITY/PROJECT[/SWEEP]", by name; each identity counts once.
+    """All runs of results folders, "wandb:ENTITY/PROJECT[/SWEEP]" and "reference", by name.
+
+    Each identity counts once; that of a reference run only where no other source has it.
 
     Raises UserError where a source cannot be read or holds no run.
     """
     texts = {str(source): source for source in sources}  # a source given twice is read once
-    found = [run for source in texts.values() for run in _runs_of(source)]
+    found = [run for text, source in texts.items() if text != REFERENCE for run in _runs_of(source)]
+    if REFERENCE in texts:
+        known = {run.head.id for run in found}
+        found += [run for run in _unpacked(packed_runs(), REFERENCE) if run.head.id not in known]
     return sorted(_each_once(found), key=lambda run: run.name)
 
 
@@ -119,7 +126,7 @@ def _run_folders(results: Path) -> list[Path]:
 def _fetched_runs(source: str) -> list[RunRecord]:
     from benchmark.tracking import read_runs
 
-    runs = [_fetched(found, f"{ON_WANDB}{printable(source)}") for found in read_runs(source)]
+    runs = _unpacked(read_runs(source), f"{ON_WANDB}{printable(source)}")
     if not runs:
         raise UserError(f"W&B has no run of this suite in {source}; `prunebench mirror DIR` sends those of a folder")
     return runs
@@ -134,6 +141,10 @@ def _read(folder: Path, source: str) -> RunRecord:
 
     read = _record(printable(folder.name), content, standing)
     return replace(read, link=quote(os.fsencode(folder.name)), source=source, folder=folder)
+
+
+def _unpacked(found: Iterable[dict[str, Any]], source: str) -> list[RunRecord]:
+    return [_fetched(run, source) for run in found]
 
 
 def _fetched(found: dict[str, Any], source: str) -> RunRecord:

@@ -118,6 +118,7 @@ class Report:
 
     results: tuple[Path, ...] = ()  # results folders
     wandb: str | None = None  # ENTITY/PROJECT[/SWEEP]: the runs there too
+    with_: Literal["reference"] | None = None  # reference: the shipped methods' runs that come with this package too
     reference: str | None = None  # the method that the others are compared with; None: the best of each setting
     only: tuple[str, ...] = ()  # the methods to show, beside dense; (): all
     style: Literal["paper", "paper-2col", "slides"] = "paper"  # figures for a page, for a column of two, for a screen
@@ -125,9 +126,9 @@ class Report:
 
 
 def report(command: Report) -> int:
-    on_wandb = () if command.wandb is None else (f"wandb:{command.wandb}",)
-    if not (sources := (*command.results, *on_wandb)):
-        raise UserError("report takes results folders, --wandb ENTITY/PROJECT[/SWEEP], or both")
+    more = (None if command.wandb is None else f"wandb:{command.wandb}", command.with_)
+    if not (sources := (*command.results, *filter(None, more))):
+        raise UserError("report takes results folders, --wandb ENTITY/PROJECT[/SWEEP], --with reference, or several")
     from reports import build, summary_text
 
     made = build(*sources, out=command.out, reference=command.reference, only=command.only, style=command.style)

@@ -1,0 +1,55 @@
+"""The results that come with the package, and how they are packed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import reports
+from benchmark.cli.entry import main
+from benchmark.errors import UserError
+from reports import reference
+from tests.reports.made_up import by, point_row, write_run
+
+
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two finished runs and one under way, packed."""
+    results = tmp_path / "results"
+    for seed in (0, 1):
+        write_run(results, f"snip-{seed}", [point_row(0, 1, 0.9), point_row(1, 2, 0.8)], seed=seed)
+    (write_run(results, "late", [point_row(0, 1, 0.9)], seed=2) / "status.json").write_text('{"state": "failed"}')
+    monkeypatch.setattr(reference, "FOLDER", tmp_path / "reference")
+    reference.pack(results, "made_up")
+    return results
+
+
+def test_packed_runs_read_back_as_they_were_without_their_place(packed: Path) -> None:
+    whole, compact = reports.load(packed), reports.load("reference")
+    names = ["snip-0", "snip-1"]
+    columns = ["top1", "val_top1", "compression_params"]
+    here, there = (by(r.points[r.points["counted"]], "run", "round")[columns] for r in (whole, compact))
+    assert here.loc[names].equals(there)
+    assert compact.records[0].source == "reference"
+    assert "results" not in {name for run in reference.packed_runs() for name in run["config.json"]["config"]}
+
+
+def test_a_newcomers_own_run_takes_the_place_of_the_reference_run_of_its_identity(packed: Path) -> None:
+    both = reports.load(packed, "reference")
+    assert [run.source for run in both.records if run.name == "snip-0"] == [str(packed)]
+
+
+def test_a_report_sets_reference_runs_beside_others(packed: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    write_run(own, "mine", [point_row(0, 1, 0.9), point_row(1, 4, 0.85)], pruner="mine", seed=0)
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", str(own), "--with", "reference", "--out", str(tmp_path / "out")])
+    points = (tmp_path / "out" / "points.csv").read_text()
+    assert "mine" in points
+    assert "snip-1" in points
+
+
+def test_a_folder_without_a_finished_run_is_not_packed(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no finished run in"):
+        reference.pack(tmp_path, "none")
