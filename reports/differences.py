@@ -147,7 +147,9 @@ def ranks(found: Sequence[Ranked]) -> Table | None:
             test = {"settings": r.blocks, "friedman_p": r.p, "critical_difference": r.critical_difference}
             numbers.append({"protocol": each.rules, "by": each.by, "method": method, "rank": rank} | test)
             cells = {"by": each.by, "method": method, "average rank": f"{rank:.2f}", "settings": r.blocks}
-            shown.append(cells | {"p (Friedman)": _number(r.p), "critical difference": _number(r.critical_difference)})
+            shown.append(
+                cells | {"p (Friedman)": _number(r.p), "critical difference": _number(r.critical_difference, ".2f")}
+            )
     out = {f"{method} ({each.by})" for each in found for method in each.left_out}
     note = (
         "1 is the best; methods with equal values share their ranks. Two methods differ, at 5 %, where p is below 0.05 "
@@ -196,5 +198,5 @@ def _outcome(found: Difference) -> list[str]:
     return ["win" if found.over.low > 0 else "loss" if found.over.high < 0 else "tie"]
 
 
-def _number(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:.2g}"
+def _number(value: float, form: str = ".2g") -> str:
+    return NOTHING if math.isnan(value) else f"{value:{form}}"

@@ -1,4 +1,4 @@
-"""What `prunebench list` prints: methods, networks, datasets, recipes and sweeps."""
+"""What `prunebench list` prints: methods, networks, datasets, recipes, sweeps and metrics."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ FAMILIES = ("never", "at initialisation", "after training", "rewinding", "while 
 
 
 def print_catalogue(what: str) -> None:
-    """Print one of methods, networks, datasets, recipes and sweeps, or `all` of them."""
+    """Print one of methods, networks, datasets, recipes, sweeps and metrics, or `all` of them."""
     parts = {
         "methods": _methods,
         "networks": _networks,
         "datasets": _datasets,
         "recipes": _recipes,
         "sweeps": _sweeps,
+        "metrics": _metrics,
     }
     for name, part in parts.items():
         if what in ("all", name):
@@ -74,3 +75,13 @@ def _sweeps() -> None:
 
     for name, path in shipped_sweeps().items():
         print(f"  {name:30s}{path.read_text().partition(chr(10))[0].lstrip('# ')}")
+
+
+def _metrics() -> None:
+    """The numbers of records, W&B, tables and figures under the one name that each has."""
+    from benchmark.records import METRICS
+
+    for name, metric in METRICS.items():
+        unit = "in [0, 1]" if metric.unit == "share" else metric.unit
+        better = f"{metric.better} is better" if metric.better else ""
+        print(f"  {name:20s}{'; '.join(filter(None, [metric.about, unit, better]))}")

@@ -138,9 +138,9 @@ def report(command: Report) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class List:
-    """The methods with their options, the networks, the datasets, the recipes and the sweeps."""
+    """The methods with their options, the networks, the datasets, the recipes, the sweeps and the metrics."""
 
-    what: Literal["all", "methods", "networks", "datasets", "recipes", "sweeps"] = "all"  # what is listed
+    what: Literal["all", "methods", "networks", "datasets", "recipes", "sweeps", "metrics"] = "all"  # what is listed
 
 
 def catalogue(command: List) -> int:

@@ -210,7 +210,7 @@ def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
         ("report nothing", "cannot read nothing: No such file or directory; give the folder"),
         ("report nothing --out .", "no report is written to '.': it is or holds"),
         ("mirror nothing", "no records in nothing"),
-        ("list metods", "recipes or sweeps, got metods; did you mean 'methods'?"),
+        ("list metods", "sweeps or metrics, got metods; did you mean 'methods'?"),
         ("data", "NAME is missing: usage: prunebench data NAME"),
     ],
 )
@@ -238,6 +238,7 @@ def test_list_names_methods_networks_and_datasets(capsys: pytest.CaptureFixture[
         ("methods", "lottery_ticket"),
         ("datasets", "fashion_mnist"),
         ("recipes", "nnrelief/vgg_like_cifar10_adam"),
+        ("metrics", "compression_params  Compression ratio (all parameters ÷ those kept); ×; higher is better"),
     ]:
         status, out, _ = _status(capsys, "list", what)
         assert status == 0

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import pandas as pd
 import pytest
 
 from benchmark.errors import UserError
 from benchmark.records import METRICS
 from benchmark.records.schema import EpochRow, FiringRow, LayerRow, PointRow
 from reports import load
+from reports.records import FILES
 from reports.schema import Epoch, Layer, LayerFiring, Point
 from tests.reports.made_up import NAME, by, point_row, write_results, write_run
 
@@ -106,3 +109,21 @@ def test_only_some_methods_stand_beside_dense(tmp_path: Path) -> None:
     assert set(found.settings[0].methods) == {"snip", "random"}
     with pytest.raises(UserError, match=r"unknown method 'snpi', did you mean 'snip'"):
         load(tmp_path).only("snip", "snpi")
+
+
+def test_runs_on_wandb_are_read_as_those_of_a_folder_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_results(tmp_path)
+    found = []
+    for folder in (tmp_path / "runs").iterdir():
+        files = {name: json.loads((folder / name).read_text()) for name in FILES if name.endswith(".json")}
+        rows = {what: (folder / f"{what}.jsonl").read_text().splitlines() for what in ("epochs", "points")}
+        found.append({**files, **{what: list(map(json.loads, lines)) for what, lines in rows.items()}})
+    monkeypatch.setattr("benchmark.tracking.read_runs", lambda source: found if source == "me/mine" else [])
+    here, there = load(tmp_path), load("wandb:me/mine")
+    pd.testing.assert_frame_equal(here.points, there.points)
+    pd.testing.assert_frame_equal(here.epochs, there.epochs)
+    assert set(there.runs["source"]) == {"wandb:me/mine"}
+    both = load(tmp_path, "wandb:me/mine")
+    assert len(both.points) == len(here.points)
+    with pytest.raises(UserError, match="W&B has no run of this suite in me/other"):
+        load("wandb:me/other")
