@@ -98,7 +98,7 @@ def _made(
 ) -> tuple[Report, dict[str, bytes]]:
     """The report, and its files by their path in it."""
     from reports.differences import check_reference, rankings, ranks, wins
-    from reports.figures import Figures, draw_all
+    from reports.figures import draw_across, draw_all
     from reports.naming import folder_name
     from reports.page import Pages, Part
     from reports.problems import problems
@@ -109,10 +109,13 @@ def _made(
     tables = {setting.name: tables_of(setting, reference) for setting in settings}
     styles = styles_of(method for setting in settings for method in setting.methods.values())
     listed = problems(results.records, results.settings)
-    across = [table for table in (ranks(rankings(settings)), wins(settings, reference), listed) if table is not None]
+    ranked = rankings(settings)
+    across = [table for table in (ranks(ranked), wins(settings, reference), listed) if table is not None]
     files = {"points.csv": as_csv(results.points.drop(columns=["layers", "firing"])).encode()}
     for table in across:
         files |= table.files("")
+    over = draw_across(settings, ranked, styles, look)
+    files |= over.files
     parts = []
     for setting in settings:
         place = folder_name(setting.name)
@@ -121,5 +124,5 @@ def _made(
         for table in tables[setting.name]:
             files |= table.files(f"{place}/")
         parts.append(Part(setting, place, tables[setting.name], figures, styles))
-    files |= Pages(results.records, files, source, out).made(parts, across[:-1], Figures(), listed)
+    files |= Pages(results.records, files, source, out).made(parts, across[:-1], over, listed)
     return Report(out, tables, across[:-1], listed), files

@@ -13,6 +13,10 @@ from reports.statistics import LEVEL, difference, holm
 from reports.table import NOTHING, Table
 from reports.tables import DROPS, top1_at
 
+Numbers = dict[Any, Any]  # a row of the table of smallest networks
+Reached = dict[str, dict[float, dict[int, float]]]  # by method, compression and seed: accuracy on test
+
+SIZE = "compression_params"
 SPARK = (100.0, 24.0)  # width and height of a curve beside a row
 SHOWN_BELOW_DENSE = 0.06  # of accuracy, in that curve
 SAID = {
@@ -64,73 +68,71 @@ def points_of_accuracy(allowed: float) -> str:
 def conclusions(setting: Setting, table: Table) -> list[Row]:
     """The rows of `smallest_networks` at each allowed drop, the smallest network first."""
     found = table.numbers.to_dict("records")
-    largest = max((n["compression_params_mean"] for n in found if _is(n["compression_params_mean"])), default=1.0)
+    largest = max((n[f"{SIZE}_mean"] for n in found if _is(n[f"{SIZE}_mean"])), default=1.0)
     most = max((n["budget_mean"] for n in found if _is(n["budget_mean"])), default=1.0)
+    sizes = sorted({n[f"{SIZE}_mean"] for n in found if _is(n[f"{SIZE}_mean"])})
+    reached = {label: top1_at(setting, method, SIZE, sizes) for label, method in setting.methods.items()}
+    sparks = {label: _spark(setting, method) for label, method in setting.methods.items()}
+    points = {label: operating_points(setting, method) for label, method in setting.methods.items()}
     rows = []
     for allowed in DROPS:
         mine = [n for n in found if n["allowed_drop"] == allowed]
-        mine.sort(key=lambda n: (-_or(n["compression_params_mean"], 0), _or(n["budget_mean"], math.inf), n["method"]))
+        mine.sort(key=lambda n: (-_or(n[f"{SIZE}_mean"], 0), _or(n["budget_mean"], math.inf), n["method"]))
         span = _span(mine, allowed)
-        rows += [_row(setting, n, allowed, span, largest, most) for n in mine]
+        for n in mine:
+            label = n["method"]
+            sentence = _sentence(setting, smallest(points[label], allowed), n, reached)
+            rows.append(Row(sentence=sentence, **sparks[label], **_cells(n, span, largest, most)))
     return rows
 
 
-def _row(
-    setting: Setting, n: dict[Any, Any], allowed: float, span: tuple[float, float], largest: float, most: float
-) -> Row:
-    method = setting.methods[n["method"]]
-    chosen = smallest(operating_points(setting, method), allowed)
-    compression, budget, drop = (_or(n[f"{name}_mean"], math.nan) for name in ("compression_params", "budget", "drop"))
-    return Row(
-        method=method.label,
-        allowed=points_of_accuracy(allowed),
-        sentence=_sentence(setting, method, chosen, n, allowed),
-        compression=round(_or(compression, 0), 4),
-        compression_text=f"{compression:.1f}×" if _is(compression) else NOTHING,
-        compression_width=round(100 * math.log(compression) / math.log(max(largest, 1.01)), 1)
-        if _is(compression)
-        else 0,
-        structural=round(_or(n["speedup_structural_mean"], 0), 4),
-        structural_text=f"{n['speedup_structural_mean']:.2f}×" if _is(n["speedup_structural_mean"]) else NOTHING,
-        drop=round(100 * drop, 4) if _is(drop) else "",
-        drop_text=_drop(n),
-        mini=_mini(n, allowed, span),
-        verdict=n["verdict"],
-        budget=round(budget, 4) if _is(budget) else "",
-        budget_text=f"{budget:.1f}" if _is(budget) else NOTHING,
-        budget_width=round(100 * budget / most, 1) if _is(budget) else 0,
-        seeds=len(method.seeds),
-        **_spark(setting, method),
-    )
+def _cells(n: Numbers, span: tuple[float, float], largest: float, most: float) -> dict[str, Any]:
+    """The cells of a row."""
+    compression, budget, drop = (_or(n[f"{name}_mean"], math.nan) for name in (SIZE, "budget", "drop"))
+    structural = _or(n["speedup_structural_mean"], math.nan)
+    share = math.log(compression) / math.log(max(largest, 1.01)) if _is(compression) else 0
+    return {
+        "method": n["method"],
+        "allowed": points_of_accuracy(n["allowed_drop"]),
+        "compression": round(_or(compression, 0), 4),
+        "compression_text": f"{compression:.1f}×" if _is(compression) else NOTHING,
+        "compression_width": round(100 * share, 1),
+        "structural": round(_or(structural, 0), 4),
+        "structural_text": f"{structural:.2f}×" if _is(structural) else NOTHING,
+        "drop": round(100 * drop, 4) if _is(drop) else "",
+        "drop_text": _drop(n),
+        "mini": _mini(n, span),
+        "verdict": n["verdict"],
+        "budget": round(budget, 4) if _is(budget) else "",
+        "budget_text": f"{budget:.1f}" if _is(budget) else NOTHING,
+        "budget_width": round(100 * budget / most, 1) if _is(budget) else 0,
+        "seeds": n["seeds"],
+    }
 
 
-def _sentence(
-    setting: Setting, method: Method, chosen: OperatingPoint | None, n: dict[Any, Any], allowed: float
-) -> str:
-    points = f"{points_of_accuracy(allowed)} point{'' if allowed == 0.01 else 's'}"
-    seeds = f"{len(method.seeds)} seed{'' if len(method.seeds) == 1 else 's'}"
+def _sentence(setting: Setting, chosen: OperatingPoint | None, n: Numbers, reached: Reached) -> str:
+    points = f"{points_of_accuracy(n['allowed_drop'])} point{'' if n['allowed_drop'] == 0.01 else 's'}"
+    seeds = f"{n['seeds']} seed{'' if n['seeds'] == 1 else 's'}"
     if n["seeds_compared"] == 0:
         return "no dense network of its seeds to compare with."
-    if chosen is None or not _is(n["compression_params_mean"]):
+    if chosen is None or not _is(n[f"{SIZE}_mean"]):
         return f"no operating point within {points} of dense on validation, so it counts as 1× ({seeds})."
     said = [
-        f"{n['compression_params_mean']:.1f}× smaller within {points} of dense on validation",
+        f"{n[f'{SIZE}_mean']:.1f}× smaller within {points} of dense on validation",
         f"test drop {_drop(n)} points at {seeds}, {SAID[n['verdict']].format(points)}",
     ]
     if _is(n["budget_mean"]):
         said.append(f"{n['budget_mean']:.1f}× the training of dense")
     if n["seeds_failed"] or n["seeds_collapsed"]:
-        said.append(f"{n['seeds_failed']} seeds failed and {n['seeds_collapsed']} collapsed there")
-    return f"{'; '.join(said)}. {_against(setting, method, chosen, n['compression_params_mean'])}"
+        said.append(f"of the seeds {n['seeds_failed']} failed and {n['seeds_collapsed']} collapsed there")
+    return f"{'; '.join(said)}. {_against(setting, chosen, n, reached)}"
 
 
-def _against(setting: Setting, method: Method, chosen: OperatingPoint, compression: float) -> str:
+def _against(setting: Setting, chosen: OperatingPoint, n: Numbers, reached: Reached) -> str:
     """Which other methods are better, worse, or not to be told apart on test at this method's compression."""
     ours = {seed: point.top1 for seed, point in chosen.measured.items()}
     others = {
-        label: found
-        for label, other in setting.methods.items()
-        if other is not method and (found := top1_at(setting, other, "compression_params", [compression])[compression])
+        label: found for label in reached if label != n["method"] and (found := reached[label][n[f"{SIZE}_mean"]])
     }
     if not others:
         return "No other method reaches that size."
@@ -146,20 +148,20 @@ def _against(setting: Setting, method: Method, chosen: OperatingPoint, compressi
     return f"At that size {said}."
 
 
-def _drop(n: dict[Any, Any]) -> str:
+def _drop(n: Numbers) -> str:
     if not _is(n["drop_mean"]):
         return NOTHING
     mean, low, high = (f"{100 * n[f'drop_{part}']:z.1f}" for part in ("mean", "low", "high"))
     return mean if n["drop_n"] < 2 or mean == low == high else f"{mean} [{low}, {high}]"
 
 
-def _span(rows: Iterable[dict[Any, Any]], allowed: float) -> tuple[float, float]:
+def _span(rows: Iterable[Numbers], allowed: float) -> tuple[float, float]:
     """The ends of the line that intervals are drawn on, with room for zero and the allowed drop."""
     ends = [v for n in rows for part in ("low", "mean", "high") if _is(v := n[f"drop_{part}"])]
     return max(min([*ends, -0.002]), -0.03), min(max([*ends, 1.2 * allowed]), 0.06)
 
 
-def _mini(n: dict[Any, Any], allowed: float, span: tuple[float, float]) -> Mini | None:
+def _mini(n: Numbers, span: tuple[float, float]) -> Mini | None:
     if not _is(n["drop_mean"]):
         return None
 
@@ -168,7 +170,11 @@ def _mini(n: dict[Any, Any], allowed: float, span: tuple[float, float]) -> Mini 
 
     mean = n["drop_mean"]
     return Mini(
-        place(_or(n["drop_low"], mean)), place(mean), place(_or(n["drop_high"], mean)), place(0), place(allowed)
+        place(_or(n["drop_low"], mean)),
+        place(mean),
+        place(_or(n["drop_high"], mean)),
+        place(0),
+        place(n["allowed_drop"]),
     )
 
 
@@ -184,12 +190,10 @@ def _spark(setting: Setting, method: Method) -> dict[str, Any]:
     def y(value: float) -> float:
         return round(height * min(max((top + 0.01 - value) / (SHOWN_BELOW_DENSE + 0.01), 0), 1), 1)
 
-    ratios = sorted(
-        {round(x, 3) for seed in method.seeds for x, _ in curve(setting, method, seed, "compression_params")}
-    )
+    ratios = sorted({round(x, 3) for seed in method.seeds for x, _ in curve(setting, method, seed, SIZE)})
     chosen = ratios[:: 1 + len(ratios) // 60]
     places = []
-    for ratio, found in top1_at(setting, method, "compression_params", chosen).items():
+    for ratio, found in top1_at(setting, method, SIZE, chosen).items():
         if len(found) == len(method.seeds):
             x = width * math.log(max(ratio, 1)) / math.log(max(widest, 1.01))
             places.append(f"{x:.1f},{y(sum(found.values()) / len(found))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from reports.tables import DROPS
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = {"d3.min.js": "vendor/d3.min.js", "plot.umd.min.js": "vendor/plot.umd.min.js", "page.js": "page.js"}
 ALLOWED = 0.01  # what the page shows first
-INLINED = 4_000_000  # bytes of figures that the page carries in itself; beyond, it shows those beside it
+LARGEST = 5_500_000  # bytes of the page; figures for which there is no room are shown from the files beside it
 COLUMNS = (
     *(("method", "text"), ("compression", "number"), ("speed-up, structural", "number")),
     *(("test drop, points", "number"), ("test drop is", "text"), ("training, × dense", "number"), ("seeds", "number")),
@@ -53,11 +54,12 @@ class Pages:
     files: Mapping[str, bytes]
     source: Path | str
     out: Path
-    carried: int = field(default=0, init=False)  # bytes of figures
+    room: int = field(default=LARGEST, init=False)  # bytes for figures
 
     def made(self, parts: Sequence[Part], across: Sequence[Table], over: Figures, problems: Table) -> dict[str, bytes]:
         """The pages and what those of the runs use, by path."""
         shown = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+        shown.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
         css = (TEMPLATES / "page.css").read_text()
         assets = {name: (TEMPLATES / path).read_text() for name, path in ASSETS.items()}
         names = page_names(self.runs)
@@ -68,6 +70,11 @@ class Pages:
             links = self._link(run, "../")
             made[f"runs/{name}"] = single.render(run=run, css=css, links=links, **run_page(run)).encode()
         known = [run for run in self.runs if run.config]
+        data = {"parts": [_data(part, page_of) for part in parts]}
+        rows = [self._run(run, name) for run, name in zip(self.runs, names, strict=True)]
+        tables = [*across, problems, *(table for part in parts for table in part.tables)]
+        self.room -= sum(map(len, [*assets.values(), json.dumps(data), *(table.html for table in tables)]))
+        self.room -= sum(len(str(row)) + 400 for row in rows)  # what a row of the list of runs takes, about
         made["index.html"] = (
             shown.get_template("index.html")
             .render(
@@ -82,7 +89,7 @@ class Pages:
                     "figures": self._figures(over, ""),
                 },
                 problems=self._table(problems, ""),
-                runs=[self._run(run, name) for run, name in zip(self.runs, names, strict=True)],
+                runs=rows,
                 links=any(run.folder for run in self.runs),
                 downloads=self._downloads("points", ""),
                 source=printable(self.source.name or "DIR" if isinstance(self.source, Path) else self.source),
@@ -93,7 +100,7 @@ class Pages:
                 allowed=[points_of_accuracy(d) for d in DROPS],
                 default=points_of_accuracy(ALLOWED),
                 columns=COLUMNS,
-                data={"parts": [_data(part, page_of) for part in parts]},
+                data=data,
             )
             .encode()
         )
@@ -131,10 +138,11 @@ class Pages:
     def _picture(self, path: str, link: str) -> str:
         """A picture in the page itself, while there is room, else the address of the file."""
         content = self.files.get(path)
-        if content is None or self.carried + len(content) > INLINED:
+        if content is None or 4 * len(content) / 3 > self.room:
             return link if content is None else quote(path)
-        self.carried += len(content)
-        return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+        encoded = base64.b64encode(content).decode()
+        self.room -= len(encoded)
+        return f"data:image/png;base64,{encoded}"
 
     def _downloads(self, stem: str, place: str) -> list[tuple[str, str]]:
         forms = ("csv", "md", "tex", "svg", "pdf", "png")
@@ -170,6 +178,8 @@ def _data(part: Part, page_of: Mapping[int, str]) -> dict[str, Any]:
     dense = list(setting.dense.values())
     columns: dict[str, list[Any]] = {k: [] for k in ("method", "seed", "key", "top1", "val_top1", "collapsed", "run")}
     columns |= {name: [] for name, _ in axes}
+    keys: dict[str, int] = {}
+    runs: dict[str, int] = {}
     pages = {id(point): page_of[id(run)] for run, _ in setting.runs for point in run.points}
     for number, method in enumerate(setting.methods.values()):
         for (target, round_), by_seed in method.points.items():
@@ -178,11 +188,11 @@ def _data(part: Part, page_of: Mapping[int, str]) -> dict[str, Any]:
                 row = {
                     "method": number,
                     "seed": seed,
-                    "key": f"round {round_}" if target == "null" else f"target {target}, round {round_}",
+                    "key": keys.setdefault(_key(target, round_), len(keys)),
                     "top1": _short(point.top1),
                     "val_top1": _short(point.val_top1),
-                    "collapsed": point.collapsed,
-                    "run": f"runs/{quote(pages[id(point)])}",
+                    "collapsed": int(point.collapsed),
+                    "run": runs.setdefault(f"runs/{quote(pages[id(point)])}", len(runs)),
                     "budget": _short(point.epochs_total / budget) if budget and point.epochs_total else None,
                     **{name: _short(point.value(name)) for name, _ in axes[:-1]},
                 }
@@ -197,10 +207,16 @@ def _data(part: Part, page_of: Mapping[int, str]) -> dict[str, Any]:
                 for y in ("top1", "val_top1")
             },
         },
+        "keys": list(keys),
+        "runs": list(runs),
         "points": columns,
         "cost": _cost(setting),
         "longer": [{"budget": _short(x), "top1": _short(y)} for x, y in dense_by_budget(setting)],
     }
+
+
+def _key(target: str, round_: int) -> str:
+    return f"round {round_}" if target == "null" else f"target {target}, round {round_}"
 
 
 def _method(method: Method, styles: Mapping[str, Style]) -> dict[str, Any]:

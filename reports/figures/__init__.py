@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from reports.curves import Setting
+from reports.differences import Ranked
 from reports.figures.accuracy import accuracy, pareto
+from reports.figures.across import critical_differences, multiples
 from reports.figures.agreement import agreement
 from reports.figures.cost import cost
 from reports.figures.house import LOOKS, Drawn, Look, files_of, looking
@@ -28,6 +30,11 @@ class Figures:
     files: dict[str, bytes] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
+    def add(self, stem: str, drawn: Drawn | None) -> None:
+        if drawn is not None:
+            self.titles[stem] = drawn.title
+            self.files.update(files_of(drawn.figure, stem))
+
 
 def draw_all(
     setting: Setting, styles: Mapping[str, Style], look: str = PAPER, only: Collection[str] | None = None
@@ -39,9 +46,19 @@ def draw_all(
     found = Figures()
     with looking(LOOKS[look]):
         for stem, draw in _figures(setting, styles, LOOKS[look], found.left_out):
-            if (only is None or stem in only) and (drawn := draw()):
-                found.titles[stem] = drawn.title
-                found.files.update(files_of(drawn.figure, stem))
+            if only is None or stem in only:
+                found.add(stem, draw())
+    return found
+
+
+def draw_across(
+    settings: Sequence[Setting], rankings: Sequence[Ranked], styles: Mapping[str, Style], look: str = PAPER
+) -> Figures:
+    """The figures over several settings; none of a single one."""
+    found = Figures()
+    with looking(LOOKS[look]):
+        found.add("accuracy_by_setting", multiples(settings, LOOKS[look], styles))
+        found.add("critical_difference", critical_differences(rankings, LOOKS[look]))
     return found
 
 

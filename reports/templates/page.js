@@ -76,8 +76,8 @@
   function curves(place, part, controls, methods) {
     const x = controls.x.value, y = controls.y.value, { points } = part;
     const rows = d3.range(points.method.length).filter((i) => methods.has(part.methods[points.method[i]].label)).map((i) => ({
-      method: part.methods[points.method[i]], seed: points.seed[i], key: points.key[i], x: points[x][i], y: points[y][i],
-      collapsed: points.collapsed[i], run: points.run[i],
+      method: part.methods[points.method[i]], seed: points.seed[i], key: part.keys[points.key[i]], x: points[x][i], y: points[y][i],
+      collapsed: points.collapsed[i] === 1, run: part.runs[points.run[i]],
     })).filter((row) => row.x !== null && row.y !== null);
     const dense = part.dense[y];
     const lowest = d3.min(rows, (row) => row.y) ?? 0, highest = Math.max(dense ?? 0, d3.max(rows, (row) => row.y) ?? 1);

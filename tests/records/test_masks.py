@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.config import run_config
 from benchmark.network import digest
-from benchmark.records import Damaged, read_masks, write_masks
+from benchmark.records import Damaged, Record, read_masks, write_masks
 from benchmark.records.masks import masks_file
+from benchmark.runs import carry_out
 
 MASKS = {
     "fc2.weight": torch.rand(5, 7) < 0.5,
@@ -58,3 +60,17 @@ def test_a_cut_file_is_noticed(tmp_path: Path) -> None:
         file.write_bytes(file.read_bytes()[:length])
         with pytest.raises(Damaged):
             read_masks(tmp_path, sha256)
+
+
+def test_a_run_keeps_the_masks_of_every_point(tmp_path: Path) -> None:
+    options = {"train.epochs": 1, "retrain.epochs": 1, "train_limit": 200, "wandb": "off", "device": "cpu"}
+    method = {"pruner": "magnitude", "pruner.sparsity": 0.75, "pruner.rounds": 2}
+    outcome = carry_out(run_config({**options, **method, "results": tmp_path}))
+    points = Record(outcome.folder).read_rows("points.jsonl")
+    assert len(points) == 5
+    for point in points:
+        masks = read_masks(outcome.folder, point["masks_sha256"])
+        assert masks is not None
+        kept = {layer["name"]: layer["kept"] for layer in point["layers"]}
+        assert {name.removesuffix(".weight"): int(mask.sum()) for name, mask in masks.items()} == kept
+    assert len(list(outcome.folder.glob("masks-*"))) == 3  # whole, and a file for each round
