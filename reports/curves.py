@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 from reports.naming import Label, by_setting, labels
 from reports.records import RunRecord
@@ -41,6 +42,7 @@ class Setting:
     classes: int | None
     problems: list[tuple[str, str]]  # of what, and why: what is ambiguous and so left out
     runs: list[tuple[RunRecord, Label]]  # what it is made of
+    drawn_up: dict[Any, Any] = field(default_factory=dict, repr=False)  # curves and what is read of them, made once
 
     @property
     def test_images(self) -> int | None:
@@ -62,8 +64,11 @@ def settings_of(runs: list[RunRecord]) -> list[Setting]:
 
 def curve(setting: Setting, method: Method, seed: int, x: str, y: str = "top1") -> list[tuple[float, float]]:
     """The (x, y) points of a method and seed, with the dense point, sorted; what has no x is left out."""
-    points = [*([setting.dense[seed]] if seed in setting.dense else []), *method.of_seed(seed)]
-    return sorted((p.value(x), p.value(y)) for p in points if p.value(x) is not None)
+    key = (method.label, seed, x, y)
+    if key not in setting.drawn_up:
+        points = [*([setting.dense[seed]] if seed in setting.dense else []), *method.of_seed(seed)]
+        setting.drawn_up[key] = sorted((p.value(x), p.value(y)) for p in points if p.value(x) is not None)
+    return setting.drawn_up[key]
 
 
 def _setting(name: str, runs: list[RunRecord]) -> Setting:

@@ -129,9 +129,12 @@ def accuracy_at(setting: Setting, x: str = "compression_params") -> Table:
 
 def top1_at(setting: Setting, method: Method, x: str, at: Sequence[float]) -> dict[float, dict[int, float]]:
     """By ratio, the accuracy of each seed that reaches it on both sides, interpolated."""
-    curves = {seed: curve(setting, method, seed, x) for seed in method.seeds}
-    found = {ratio: {seed: interpolate(each, ratio) for seed, each in curves.items()} for ratio in at}
-    return {ratio: {s: top1 for s, top1 in each.items() if top1 is not None} for ratio, each in found.items()}
+    key = (method.label, x, tuple(at))
+    if key not in setting.drawn_up:
+        curves = {seed: curve(setting, method, seed, x) for seed in method.seeds}
+        found = {ratio: {seed: interpolate(each, ratio) for seed, each in curves.items()} for ratio in at}
+        setting.drawn_up[key] = {r: {s: v for s, v in each.items() if v is not None} for r, each in found.items()}
+    return setting.drawn_up[key]
 
 
 def accuracy_at_cost(setting: Setting) -> Table:
