@@ -82,14 +82,31 @@ class RunConfig:
     @cached_property
     def name(self) -> str:
         """A name that reads well and is unique in a results folder: it ends with the start of the identity."""
-        s = self.settings
-        told = list(self._method_options)
-        if getattr(self.pruner, "sparsity", None) is not None:
-            told = ["pruner.sparsity", *(k for k in told if k != "pruner.sparsity")]
-        method = "-".join([self._called("pruner"), *(_told(name, self.options[name]) for name in told)])
-        parts = [self._called("dataset"), self._called("model"), s.train.optimizer, method]
-        begin = re.sub(r"[^A-Za-z0-9._=+-]+", "_", "-".join(parts)).lstrip(".-")
-        return f"{begin[: LONGEST - 40]}-s{str(s.seed)[:12]}-{self.id[:8]}"
+        return f"{self._begin}-s{str(self.settings.seed)[:12]}-{self.id[:8]}"
+
+    @property
+    def group(self) -> str:
+        """The name of all runs that differ from this one by their seed alone."""
+        return f"{self._begin}-{self._digest({'run', 'dense'}, but=('seed',))[:8]}"
+
+    @property
+    def call(self) -> str:
+        """The method with its sparsity and what differs from a default, as in sweep files: `snip(sparsity=0.5)`."""
+        inside = ", ".join(f"{name.removeprefix('pruner.')}={self.options[name]!r}" for name in sorted(self._own_told))
+        return f"{self.settings.pruner}({inside})" if inside else self.settings.pruner
+
+    @property
+    def _own_told(self) -> list[str]:
+        """The options of the method that names tell: its sparsity first, then what differs from its default."""
+        told = [name for name in self._method_options if name != "pruner.sparsity"]
+        return ["pruner.sparsity", *told] if getattr(self.pruner, "sparsity", None) is not None else told
+
+    @property
+    def _begin(self) -> str:
+        """What a name begins with: the setting, and the method with its options."""
+        method = "-".join([self._called("pruner"), *(_told(name, self.options[name]) for name in self._own_told)])
+        parts = [self._called("dataset"), self._called("model"), self.settings.train.optimizer, method]
+        return re.sub(r"[^A-Za-z0-9._=+-]+", "_", "-".join(parts)).lstrip(".-")[: LONGEST - 40]
 
     @property
     def head(self) -> dict[str, Any]:
@@ -99,10 +116,11 @@ class RunConfig:
         return {
             "id": self.id,
             "name": self.name,
+            "group": self.group,
             "protocol": self.settings.protocol,
             "protocol_number": PROTOCOL,
             "dense_key": self.dense_id,
-            "method": {"label": method.label, **method.about, "options": self._method_options},
+            "method": {"label": method.label, "call": self.call, **method.about, "options": self._method_options},
             "sources": {part: source.about for part, source in self.sources.items()},
             "belongs": {kind: [n for n, to in self.belongs.items() if to == kind] for kind in kinds},
             "config": self.options,
@@ -154,9 +172,9 @@ class RunConfig:
                 found[f"pruner.{name}"] = getattr(pruner, name)
         return found
 
-    def _digest(self, kinds: set[str]) -> str:
-        belongs = self.belongs
-        options = {k: _plain(v) for k, v in self._differing().items() if belongs[k] in kinds and k not in self.sources}
+    def _digest(self, kinds: set[str], but: tuple[str, ...] = ()) -> str:
+        belongs, left_out = self.belongs, (*self.sources, *but)
+        options = {k: _plain(v) for k, v in self._differing().items() if belongs[k] in kinds and k not in left_out}
         sources = {part: source.identity for part, source in self.sources.items() if belongs[part] in kinds}
         text = json.dumps({"protocol": PROTOCOL, "options": options, "sources": sources}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -184,3 +184,15 @@ def test_wrong_values_are_refused_in_code_too() -> None:
             make()
         assert "\n" not in str(caught.value)
     assert isinstance(SNIP(sparsity=0).sparsity, float)
+
+
+def test_a_method_is_spelled_the_same_however_it_was_given() -> None:
+    given = ["--pruner=snip(sparsity=0.5)", "--pruner snip --pruner.sparsity .5", "--pruner.sparsity=0.5 --pruner snip"]
+    assert {_run(text).call for text in given} == {"snip(sparsity=0.5)"}
+    assert _run("--pruner random --pruner.distribution erk").call == "random(distribution='erk', sparsity=0.9)"
+
+
+def test_a_group_is_a_configuration_without_its_seed() -> None:
+    assert _run("--seed 1").group == _run("--seed 2 --results elsewhere").group
+    assert _run("--pruner snip").group != _run("--pruner snip --pruner.sparsity 0.5").group
+    assert _run("--pruner snip").group != _run("--pruner snip --train.epochs 5").group

@@ -33,6 +33,8 @@ def test_the_agents_words_and_our_own_sweep_give_the_same_runs(file: Path, monke
     ours = sweep_runs(file, {}, None, 0)
     assert len(ours) == len({run.id for run in ours}) == len(points)
     assert {run.id for run in by_agent} == {run.id for run in ours}
+    methods = {run.call: point["pruner"] for run, point in zip(by_agent, points, strict=True)}
+    assert all(call == swept for call, swept in methods.items())  # on W&B one method is one value of `pruner`
 
 
 def _registered(server: WandbServer, folder: Path, source: Path, **changed: Any) -> dict[str, str]:
