@@ -7,7 +7,9 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """Something the user can put right: shown as one line, without a traceback, exit status 2."""
+    """Something the user can put right: shown as one line, without a traceback."""
+
+    status = 2  # that the process exits with
 
 
 class Diverged(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -33,24 +34,34 @@ class Run:
 def run(command: Run) -> int:
     from benchmark.config import run_config
     from benchmark.runs import carry_out, outcome_of
+    from benchmark.tracking import as_given, in_sweep, told_to_sweep
 
-    config = run_config(command.runs)
-    before = outcome_of(config).state
-    if command.profile:
-        from benchmark.training import profiled
-
-        with profiled(print, lambda: outcome_of(config).folder / "trace.json.gz"):
+    options = as_given(command.runs)
+    try:
+        with told_to_sweep(options):
+            config = run_config(options)
+        before = outcome_of(config).state
+        with _profile(command.profile, lambda: outcome_of(config).folder / "trace.json.gz"):
             outcome = carry_out(config)
-    else:
-        outcome = carry_out(config)
+    except UserError as error:
+        error.status = 0 if in_sweep() else UserError.status  # an agent that sees failures gives up: W&B is told
+        raise
     _say_points(outcome.folder)
     reason = f": {outcome.reason}" if outcome.reason else ""
     print(f"{'done before' if before == 'done' else outcome.state}{reason}  {outcome.folder}")
     if outcome.state == "done" and not _has_reference(config):
-        changed = {k: v for k, v in command.runs.items() if not k.startswith("pruner")} | {"pruner": REFERENCE}
+        changed = {k: v for k, v in options.items() if not k.startswith("pruner")} | {"pruner": REFERENCE}
         words = shlex.join(f"--{name}={value}" for name, value in changed.items())
         print(f"no dense run to compare it with lies beside it: prunebench run {words}", file=sys.stderr)
-    return 0 if outcome.state == "done" else 1
+    return 0 if outcome.state == "done" or (in_sweep() and outcome.state in ("failed", "diverged")) else 1
+
+
+def _profile(wanted: bool, trace: Callable[[], Path]) -> contextlib.AbstractContextManager[None]:
+    if not wanted:
+        return contextlib.nullcontext()
+    from benchmark.training import profiled
+
+    return profiled(print, trace)
 
 
 def _has_reference(config: RunConfig) -> bool:

@@ -10,7 +10,10 @@ from benchmark.errors import Interrupted, UserError, unknown
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit: 0 done, 1 a run failed, 2 bad input, 128 + n stopped by signal n."""
+    """Run a command and exit: 0 done, 1 a run failed, 2 bad input, 128 + n stopped by signal n.
+
+    In a W&B sweep `run` exits with 0 where the point that it was given is at fault, so that its agent goes on.
+    """
     from benchmark.runs import interruptible
 
     with interruptible(for_good=True):
@@ -23,7 +26,7 @@ def _status(arguments: list[str]) -> int:
         return _command(arguments)
     except UserError as error:
         print(f"prunebench: {_printable(str(error))}", file=sys.stderr)
-        return 2
+        return error.status
     except KeyboardInterrupt as error:
         print("prunebench: stopped; the same command again goes on from here", file=sys.stderr)
         return error.args[0] if isinstance(error, Interrupted) else 130

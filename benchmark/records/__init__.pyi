@@ -17,5 +17,4 @@ from .schema import (
     PointRow as PointRow,
     Row as Row,
     StatusFile as StatusFile,
-    plotted as plotted,
 )

@@ -107,10 +107,11 @@ class ConfigFile(TypedDict):
 
     id: str
     name: str
+    group: str  # the same for all seeds of a configuration
     protocol: str
     protocol_number: int
     dense_key: str  # the identity of the shared dense training
-    method: Row  # its label, and where it is from if it is not this suite's
+    method: Row  # its label, its call as in a sweep file, and where it is from if it is not this suite's
     sources: Row  # of pruner, model and dataset that are not this suite's
     belongs: dict[str, list[str]]  # options of the run alone, of the dense training too, of the place
     config: Row  # all options by dotted name
@@ -148,14 +149,17 @@ class StatusFile(TypedDict, total=False):
     rows: dict[str, list[Any]]  # by file: how many rows it has, and the digest of the last
 
 
-Shown = Literal["epoch", "point", "table", "figure"]  # W&B's epochs and points; the report's tables and figures
+Shown = Literal["epoch", "point", "table", "figure"]  # trackers' charts over epochs and points; reports
+Section = Literal["", "accuracy", "size", "cost"]
 
 
 @dataclass(frozen=True)
 class Metric:
     """A number of a record, or one that reports make of records: what it is called and which way is better.
 
-    `label` heads a table's column; `about` says what the number is, as an axis or a document does.
+    `label` heads a table's column; `about` says what the number is, as an axis or a document does. Trackers chart
+    few numbers and keep the others: `section` is where they have those of measured points, "" for what is the same
+    at all of them or says where a row stands.
     """
 
     label: str
@@ -163,6 +167,7 @@ class Metric:
     better: Literal["higher", "lower", ""]
     shown: tuple[Shown, ...]
     about: str
+    section: Section = ""
 
 
 _EPOCH: tuple[Shown, ...] = ("epoch",)
@@ -171,17 +176,30 @@ _BOTH: tuple[Shown, ...] = ("epoch", "point")
 
 METRICS: dict[str, Metric] = {
     # accuracy
-    "top1": Metric("top-1", "share", "higher", ("point", "table", "figure"), "Test top-1 accuracy"),
-    "top5": Metric("top-5", "share", "higher", _POINT, "Test top-5 accuracy, where there are more than 10 classes"),
-    "loss": Metric("test loss", "", "lower", _POINT, "Test cross-entropy"),
-    "correct": Metric("correct", "images", "higher", _POINT, "Test images whose class is found"),
-    "total": Metric("test images", "images", "", _POINT, "Test images"),
-    "val_top1": Metric("validation top-1", "share", "higher", _BOTH, "Validation top-1 accuracy"),
-    "val_top5": Metric("validation top-5", "share", "higher", _BOTH, "Validation top-5 accuracy"),
-    "val_loss": Metric("validation loss", "", "lower", _BOTH, "Validation cross-entropy"),
+    "top1": Metric("top-1", "share", "higher", ("point", "table", "figure"), "Test top-1 accuracy", "accuracy"),
+    "top5": Metric(
+        "top-5", "share", "higher", (), "Test top-5 accuracy, where there are more than 10 classes", "accuracy"
+    ),
+    "loss": Metric("test loss", "", "lower", (), "Test cross-entropy", "accuracy"),
+    "correct": Metric("correct", "images", "higher", (), "Test images whose class is found", "accuracy"),
+    "total": Metric("test images", "images", "", (), "Test images"),
+    "val_top1": Metric("validation top-1", "share", "higher", _BOTH, "Validation top-1 accuracy", "accuracy"),
+    "top1_pruned": Metric(
+        "top-1 before retraining", "share", "higher", (), "Test top-1 right after pruning", "accuracy"
+    ),
+    "val_top1_pruned": Metric(
+        "validation top-1 before retraining",
+        "share",
+        "higher",
+        _POINT,
+        "Validation top-1 right after pruning",
+        "accuracy",
+    ),
+    "val_top5": Metric("validation top-5", "share", "higher", (), "Validation top-5 accuracy", "accuracy"),
+    "val_loss": Metric("validation loss", "", "lower", _EPOCH, "Validation cross-entropy", "accuracy"),
     "test_top1": Metric("test top-1", "share", "higher", _EPOCH, "Test top-1 of an epoch (protocol paper only)"),
-    "test_top5": Metric("test top-5", "share", "higher", _EPOCH, "Test top-5 of an epoch (protocol paper only)"),
-    "test_loss": Metric("test loss", "", "lower", _EPOCH, "Test cross-entropy of an epoch (protocol paper only)"),
+    "test_top5": Metric("test top-5", "share", "higher", (), "Test top-5 of an epoch (protocol paper only)"),
+    "test_loss": Metric("test loss", "", "lower", (), "Test cross-entropy of an epoch (protocol paper only)"),
     "train_loss": Metric("training loss", "", "lower", _EPOCH, "Mean cross-entropy of the epoch's optimiser steps"),
     "drop": Metric(
         "test drop", "share", "lower", ("table",), "Test top-1 of the dense network minus that of the pruned"
@@ -189,38 +207,41 @@ METRICS: dict[str, Metric] = {
     "validation_drop": Metric("validation drop", "share", "lower", ("table",), "The same of validation top-1"),
     # size
     "sparsity_prunable": Metric(
-        "sparsity", "share", "higher", ("epoch", "point", "table"), "Masked-out share of the prunable weights"
+        "sparsity", "share", "higher", ("epoch", "table"), "Masked-out share of the prunable weights", "size"
     ),
-    "target_sparsity": Metric("target", "share", "", _POINT, "Sparsity that the plan asked for"),
+    "target_sparsity": Metric("target", "share", "", (), "Sparsity that the plan asked for", "size"),
     "compression_params": Metric(
         "compression (parameters)",
         "×",
         "higher",
         ("point", "table", "figure"),
         "Compression ratio (all parameters ÷ those kept)",
+        "size",
     ),
     "compression_weights": Metric(
         "compression (weights)",
         "×",
         "higher",
-        ("point", "table"),
+        ("table",),
         "Weights and biases of conv and linear layers ÷ those kept, as the NNrelief paper counts",
+        "size",
     ),
-    "params_total": Metric("parameters", "", "", _POINT, "Parameters of the unpruned network"),
-    "params_kept": Metric("parameters kept", "", "lower", _POINT, "Parameters that are not masked out"),
-    "bytes_dense": Metric("bytes, dense", "bytes", "", _POINT, "Size with every parameter stored"),
-    "bytes_sparse": Metric("bytes, sparse", "bytes", "lower", _POINT, "Smaller of bitmap and CSR storage"),
-    "collapsed": Metric("collapsed", "", "lower", _POINT, "Whether the output no longer depends on the input"),
+    "params_total": Metric("parameters", "", "", (), "Parameters of the unpruned network"),
+    "params_kept": Metric("parameters kept", "", "lower", (), "Parameters that are not masked out", "size"),
+    "bytes_dense": Metric("bytes, dense", "bytes", "", (), "Size with every parameter stored"),
+    "bytes_sparse": Metric("bytes, sparse", "bytes", "lower", (), "Smaller of bitmap and CSR storage", "size"),
+    "collapsed": Metric("collapsed", "", "lower", (), "Whether the output no longer depends on the input", "accuracy"),
     # FLOPs per example, one multiply-add = 1
-    "flops_dense": Metric("FLOPs, dense", "FLOPs", "", _POINT, "FLOPs of the unpruned network"),
-    "flops_effective": Metric("FLOPs, effective", "FLOPs", "lower", _POINT, "FLOPs times the density of each mask"),
-    "flops_structural": Metric("FLOPs, structural", "FLOPs", "lower", _POINT, "FLOPs without the dead units"),
+    "flops_dense": Metric("FLOPs, dense", "FLOPs", "", (), "FLOPs of the unpruned network"),
+    "flops_effective": Metric("FLOPs, effective", "FLOPs", "lower", (), "FLOPs times the density of each mask", "size"),
+    "flops_structural": Metric("FLOPs, structural", "FLOPs", "lower", (), "FLOPs without the dead units", "size"),
     "speedup_theoretical": Metric(
         "speed-up, theoretical",
         "×",
         "higher",
         ("point", "table", "figure"),
         "Theoretical speed-up (dense FLOPs ÷ effective FLOPs)",
+        "size",
     ),
     "speedup_structural": Metric(
         "speed-up, structural",
@@ -228,6 +249,7 @@ METRICS: dict[str, Metric] = {
         "higher",
         ("point", "table"),
         "Structural speed-up (dense FLOPs ÷ FLOPs without the dead units)",
+        "size",
     ),
     # activity of a layer, in the rows of `firing`
     "units": Metric("units", "units", "", (), "Units of a layer: neurons or channels"),
@@ -238,7 +260,7 @@ METRICS: dict[str, Metric] = {
         "class overlap", "share", "", ("figure",), "Sum of minima / sum of maxima of two classes' firing rates"
     ),
     # cost, everything before included
-    "epochs_total": Metric("epochs", "epochs", "lower", ("point", "table"), "Training epochs"),
+    "epochs_total": Metric("epochs", "epochs", "lower", ("point", "table"), "Training epochs", "cost"),
     "budget": Metric("training, × dense", "×", "lower", ("table",), "Training epochs ÷ those of the dense network"),
     "budget_flops": Metric(
         "sparse training, × dense", "×", "lower", ("table",), "Training FLOPs ÷ those of the dense network"
@@ -250,22 +272,16 @@ METRICS: dict[str, Metric] = {
         "training FLOPs, executed dense", "FLOPs", "lower", ("table",), "Training FLOPs, each step at dense cost"
     ),
     "train_flops": Metric(
-        "training FLOPs", "FLOPs", "lower", ("point", "table"), "Training FLOPs, sparse steps at their own cost"
+        "training FLOPs", "FLOPs", "lower", ("point", "table"), "Training FLOPs, sparse steps at their own cost", "cost"
     ),
-    "train_seconds": Metric("training time", "s", "lower", ("point", "table"), "Seconds of training"),
-    "prune_seconds": Metric("pruning time", "s", "lower", ("point", "table"), "Seconds of scoring and masking"),
-    "seconds": Metric("epoch time", "s", "lower", _EPOCH, "Seconds of the epoch's training"),
-    "images_per_second": Metric("images/s", "images/s", "higher", _EPOCH, "Training images a second"),
+    "train_seconds": Metric("training time", "s", "lower", ("point", "table"), "Seconds of training", "cost"),
+    "prune_seconds": Metric("pruning time", "s", "lower", ("table",), "Seconds of scoring and masking", "cost"),
+    "seconds": Metric("epoch time", "s", "lower", (), "Seconds of the epoch's training"),
+    "images_per_second": Metric("images/s", "images/s", "higher", (), "Training images a second"),
     # where in the run a row stands
-    "epoch": Metric("epoch", "epochs", "", _EPOCH, "Epochs of this run"),
-    "point": Metric("point", "", "", _POINT, "Measured points before this one"),
-    "round": Metric("round", "", "", _BOTH, "Prune-and-train rounds begun"),
-    "step": Metric("step", "steps", "", _BOTH, "Optimiser steps since the initial weights"),
+    "epoch": Metric("epoch", "epochs", "", (), "Epochs of this run"),
+    "point": Metric("point", "", "", (), "Measured points before this one"),
+    "round": Metric("round", "", "", (), "Prune-and-train rounds begun"),
+    "step": Metric("step", "steps", "", (), "Optimiser steps since the initial weights"),
     "lr": Metric("learning rate", "", "", _EPOCH, "Learning rate of the epoch's last step"),
 }
-
-
-def plotted(row: Row, where: Shown) -> dict[str, float]:
-    """The metrics of a row that are shown `where`, by name, without those that have no value."""
-    shown = (name for name, metric in METRICS.items() if where in metric.shown)
-    return {name: row[name] for name in shown if row.get(name) is not None}

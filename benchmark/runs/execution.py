@@ -51,13 +51,15 @@ def carry_out(
         return before
     import torch
 
+    from benchmark.tracking import told_to_sweep
     from benchmark.training import DenseTrainings, Runner, Stop, threads
 
-    device, data = _prepare(config)
     progress, stop = progress or Progress(config), Stop()
-    dense = DenseTrainings(config, data, progress.epoch, stop)
     try:
-        runner = Runner(config, data, Record(before.folder), dense, _by_kind(progress.epoch, progress.point), stop)
+        with told_to_sweep(config.options, config.name):
+            device, data = _prepare(config)
+            dense = DenseTrainings(config, data, progress.epoch, stop)
+            runner = Runner(config, data, Record(before.folder), dense, _by_kind(progress.epoch, progress.point), stop)
     except MethodError as error:  # a plan that no run can carry out
         open_record(config.settings.results, "runs", config.name).update_status("failed", str(error))
         return outcome_of(config)
@@ -127,7 +129,7 @@ def pick_device(name: str) -> Any:
 
 
 def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: Any) -> None:
-    from benchmark.tracking import labels, open_mirror
+    from benchmark.tracking import open_mirror
 
     settings, record, data = config.settings, runner.record, runner.data
     record.clear_litter()
@@ -140,22 +142,11 @@ def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: An
     about_data = {"data_verified": data.verified, "data_digests": data.digests, "classes": data.classes}
     record.write_json("environment.json", {**environment(device), **about_data})
     record.update_status("running")
-    group, tags = labels(config.options)
-    mirror = open_mirror(
-        settings.wandb,
-        run_id=config.id,
-        name=config.name,
-        group=group,
-        tags=tags,
-        config=config.options,
-        directory=record.folder,
-        project=settings.project,
-        entity=settings.entity,
-    )
+    mirror = open_mirror(settings.wandb, record, settings.project, settings.entity)
     code, state, reason = 1, "failed", ""
     try:
         with progress.of(runner.plan, runner.trainer.steps_per_epoch, config):
-            runner.trainer.kept = _by_kind(mirror.epoch, mirror.point)
+            runner.trainer.kept = mirror.show
             found = runner.execute()
         early = found.stopped_early
         record.finish(runner.trainer.content(finished=True), reason=early or "", finished=now(), stopped_early=early)
@@ -182,7 +173,7 @@ def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: An
         if state != "done":
             with contextlib.suppress(OSError):  # where nothing can be written, the run is resumed all the same
                 record.update_status(state, reason, finished=now(), stopped_early=None)
-        mirror.finish(exit_code=code, summary={"state": state, "reason": reason})
+        mirror.finish(exit_code=code, summary={"state": state, "reason": reason}, again=code > 128)
 
 
 def _threads(config: RunConfig, begun: int | None, cores: int) -> int:

@@ -1,6 +1,6 @@
+from .agent import as_given as as_given, in_sweep as in_sweep, told_to_sweep as told_to_sweep
 from .mirror import (
     check_mirror as check_mirror,
-    labels as labels,
     mirror_record as mirror_record,
     mirror_records as mirror_records,
     open_mirror as open_mirror,

@@ -37,8 +37,8 @@ def begin(
 ) -> tuple[Any, str] | None:
     """The W&B run, and the command that brings later what does not arrive; None where W&B is disabled.
 
-    `about` is name, group, tags and config. Where W&B does not answer, the run is offline, or, `strict`, Unreachable
-    is raised. Raises UserError for `online` without an API key, and what the client raises.
+    `about` is name, group, job type, tags and config. Where W&B does not answer, the run is offline, or, `strict`,
+    Unreachable is raised. Raises UserError for `online` without an API key, and what the client raises.
     """
     settings = client_settings()
     if mode == "auto" and settings.mode == "disabled":
@@ -104,8 +104,9 @@ class _Start:
         is_first = not self._folders()
         run = self._init("offline")
         self._note(run)
-        # `wandb sync` would add again the rows that came before, online or synced.
-        way = f"wandb sync {shlex.quote(str(Path(run.dir).parent))}" if is_first else mirror_command(self.directory)
+        way = mirror_command(self.directory)
+        if is_first:  # else `wandb sync` would add again the rows that came before, online or synced
+            way = f"wandb sync {shlex.quote(str(self.directory / 'wandb'))}/offline-run-*-{self.id}"  # of any later one
         say(f"mirrored offline ({why}); bring it later with: {way}")
         return run, way
 
@@ -114,7 +115,7 @@ class _Start:
 
         client_settings()
         limits = {name: limit for name, limit in LIMITS.items() if f"WANDB_{name.upper()}" not in os.environ}
-        quiet = {"silent": True, "console": "off", "x_disable_viewer": True, "symlink": False}
+        quiet = {"silent": True, "console": "wrap", "x_disable_viewer": True, "symlink": False}
         settings = wandb.Settings(mode=mode, finish_timeout_raises=True, **limits, **quiet, **more)
         return wandb.init(**self.arguments, reinit="create_new", settings=settings)
 

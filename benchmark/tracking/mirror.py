@@ -1,16 +1,16 @@
 """The W&B mirror of a run. The local record is the truth; nothing that happens to W&B stops a run.
 
-What W&B shows: an epoch's row under the names of the record, plotted against `epoch`; a measured
-point as `point/top1`, `point/compression_params` ... after training and `pruned/top1` ... before it,
-against `point/round`, with each layer as `density/<layer>`; in the summary the last trained point
-under the plain names (`top1`, `compression_params`, ...) and `val_top1_best`.
+What W&B shows: the series of `series`, few of them charted until somebody asks for more; the layers' densities as a
+histogram; in the summary the last trained point under the plain names (`top1`, `compression_params`, ...),
+`val_top1_best`, and what `comparison` makes of the run.
 
-W&B makes 1 of 1.0 and knows no lists of layers, so the exact text goes along: of each row as
-`record` in the history, of config.json and environment.json as `record` in the config, of
-status.json as `status` in the summary. `reader` makes the records again from that.
+W&B makes 1 of 1.0 and knows no lists of layers, so the exact text goes along: of each row as `record` in the
+history, of config.json and environment.json as `about`, of status.json as `status` in the summary. `reader` makes
+the records again from that. The config has the run's options and nothing else: the service gives it back as a command
+line when it hands out an interrupted run of a sweep again.
 
-Every row has a number, `log_step`, that is its step on W&B too: a row that is there already is not
-sent again, so all rows of a record can be given once more after an interruption.
+Every row has a number, `log_step`, that is its step on W&B too: what is there already the client leaves out, so all
+rows of a record can be given once more after an interruption.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from typing import Any, Literal
 
 from benchmark.errors import UserError
 from benchmark.records import Record, read_json
+from benchmark.tracking.comparison import comparison
+from benchmark.tracking.series import LAYERS, axis, charted, densities, numbers, series
 
 Mode = Literal["online", "offline", "off", "auto"]
 
@@ -32,67 +34,69 @@ EXIT_CODES = {"done": 0, "interrupted": 130}  # by the state of a run; 1 for the
 class Mirror:
     """A run as W&B shows it; does nothing where W&B is off, or once it has failed."""
 
-    def __init__(self, run: Any = None, directory: Path = Path(), way: str = "", strict: bool = False) -> None:
+    def __init__(self, run: Any = None, folder: Path = Path(), way: str = "", strict: bool = False) -> None:
         self._run = run  # a wandb.Run
         self._strict = strict  # raise Unreachable where W&B fails
-        self._directory = directory  # of the record
+        self._record = Record(folder)
         self._way = way  # the command that brings later what is missing
         self._last = -1  # the number of the last row that W&B should have
         self._summary: dict[str, Any] = {}
         self._defined: set[str] = set()  # names that W&B knows the horizontal axis of
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
-        """Show a row of epochs.jsonl, unless W&B has it."""
-        self._summary["val_top1_best"] = max(row.get("val_top1", 0.0), self._summary.get("val_top1_best", 0.0))
-        self._log(row, _numbers(row), "epoch")
-
-    def point(self, row: Mapping[str, Any]) -> None:
-        """Show a row of points.jsonl, unless W&B has it."""
-        if row["stage"] == "trained":
-            self._summary |= _numbers(row)
-            values = {f"point/{name}": value for name, value in _numbers(row).items()}
-            values |= {f"density/{layer['name']}": layer["kept"] / layer["total"] for layer in row.get("layers", [])}
-            self._log(row, values, "point/round")
-        else:
-            self._log(row, {f"pruned/{name}": value for name, value in _numbers(row).items()}, "pruned/round")
+    def show(self, row: Mapping[str, Any]) -> None:
+        """Show a row of epochs.jsonl or points.jsonl, unless W&B has it."""
+        if "point" not in row:
+            self._summary["val_top1_best"] = max(row.get("val_top1", 0.0), self._summary.get("val_top1_best", 0.0))
+        elif row["stage"] == "trained":
+            self._summary |= numbers(row)
+        with self._guarded() as run:
+            if run is None:
+                return
+            values = series(row)
+            if layers := densities(row):
+                values[LAYERS] = _histogram(layers)
+            self._define(run, values)
+            self._last = row["log_step"]
+            run.log({**values, "record": json.dumps(row)}, step=row["log_step"], commit=True)
 
     def replay(self, record: Record) -> None:
         """Show all rows of a record that W&B does not have."""
         rows = [*record.read_rows("epochs.jsonl"), *record.read_rows("points.jsonl")]
         for row in sorted(rows, key=lambda row: row["log_step"]):
-            (self.point if "point" in row else self.epoch)(row)
+            self.show(row)
 
-    def finish(self, *, exit_code: int, summary: Mapping[str, Any]) -> None:
+    def finish(self, *, exit_code: int, summary: Mapping[str, Any], again: bool = False) -> None:
         """End the run on W&B; `summary` is added to the last trained point's values.
 
+        With `again` a sweep's run is one that W&B hands out once more, to this agent or another.
         Waits for the rest of the data to arrive, but not longer than LIMITS allows.
         """
         from benchmark.tracking.client import check_arrival, mark_as_brought
 
         with self._guarded() as run:
             if run is not None:
-                status = json.dumps(read_json(self._directory / "status.json"))
-                run.summary.update({**self._summary, **summary, "status": status})
+                folder = self._record.folder
+                about = {"status": json.dumps(read_json(folder / "status.json")), **comparison(self._record)}
+                run.summary.update({**self._summary, **about, **summary})
+                if trace := read_json(folder / "traceback.json").get("traceback"):
+                    run.write_logs("\n".join(trace))
+                if again and run.sweep_id:
+                    run.mark_preempting()
                 path = None if run.offline else f"{run.entity}/{run.project}/{run.id}"
                 run.finish(exit_code=exit_code)
                 if path:
                     check_arrival(path, self._last)
-                    mark_as_brought(self._directory)
+                    mark_as_brought(folder)
         self._run = None
 
-    def _log(self, row: Mapping[str, Any], values: dict[str, Any], axis: str) -> None:
-        with self._guarded() as run:
-            if run is None:
-                return
-            self._last = row["log_step"]
-            if self._last < run.starting_step:
-                return
-            if not self._defined:
-                run.define_metric("record", hidden=True, summary="none")
-            for name in sorted(values.keys() - self._defined):
-                run.define_metric(name, step_metric=axis)
-            self._defined |= values.keys()
-            run.log({**values, "record": json.dumps(row)}, step=row["log_step"], commit=True)
+    def _define(self, run: Any, values: Mapping[str, Any]) -> None:
+        """Tell W&B of names that are new what they stand against, and whether they are charted."""
+        if not self._defined:
+            run.define_metric("record", hidden=True, summary="none")
+        for name in sorted(values.keys() - self._defined):
+            summary = "none" if "/" in name else None  # the summary has a point's numbers under their plain names
+            run.define_metric(name, step_metric=axis(name), hidden=not charted(name), summary=summary)
+        self._defined |= values.keys()
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[Any]:
@@ -112,18 +116,12 @@ class Mirror:
 
 def open_mirror(
     mode: Mode,
-    *,
-    run_id: str,
-    name: str,
-    group: str,
-    tags: Sequence[str],
-    config: Mapping[str, Any],
-    directory: Path,
+    record: Record,
     project: str = "nnrelief-bench",
     entity: str | None = None,
     strict: bool = False,
 ) -> Mirror:
-    """Begin the mirror of the run whose record is in `directory`, or go on with it after an interruption.
+    """Begin the mirror of a run, or go on with it after an interruption.
 
     `auto` is online where an API key is configured, else offline. Where W&B does not answer, `online`
     is offline too. One line on stderr says where the run is shown, or how to bring it there. In a W&B
@@ -136,17 +134,22 @@ def open_mirror(
         return Mirror()
     from benchmark.tracking.client import Unreachable, begin, cause, mirror_command, say
 
-    record = {file: read_json(directory / file) for file in ("config.json", "environment.json")}
-    about = {"name": name, "group": group, "tags": list(tags), "config": {**config, "record": json.dumps(record)}}
+    files = {file: record.read_json(file) for file in ("config.json", "environment.json")}
     try:
-        begun = begin(mode, run_id, project, entity, directory, about, strict)
+        begun = begin(
+            mode, files["config.json"]["id"], project, entity, record.folder, labels(files["config.json"]), strict
+        )
+        if begun is None:
+            return Mirror()
+        run, way = begun
+        run.summary.update({"about": json.dumps(files)})
     except (UserError, Unreachable):
         raise
     except Exception as error:
-        way = mirror_command(directory)
+        way = mirror_command(record.folder)
         say(f"not mirrored ({cause(error)}); the local record is whole, bring it later with: {way}")
         return Mirror()
-    return Mirror() if begun is None else Mirror(begun[0], directory, begun[1], strict)
+    return Mirror(run, record.folder, way, strict)
 
 
 def check_mirror(mode: Mode) -> None:
@@ -157,10 +160,17 @@ def check_mirror(mode: Mode) -> None:
         require_key()
 
 
-def labels(options: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """The group and the tags of a run on W&B, from its options."""
-    dataset, model, method = options["dataset"], options["model"], options["pruner"].rsplit(":", 1)[-1]
-    return f"{dataset}-{model}", [dataset, model, method, f"protocol-{options['protocol']}"]
+def labels(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run is called on W&B and how it is found there, from its config.json: the arguments of `wandb.init`."""
+    options = about["config"]
+    method = options["pruner"].rpartition(":")[2]
+    return {
+        "name": about["name"],
+        "group": about.get("group"),
+        "job_type": method,
+        "tags": [options["dataset"], options["model"], method, f"protocol-{options['protocol']}"],
+        "config": {**options, "pruner": about["method"].get("call", options["pruner"])},
+    }
 
 
 def mirror_records(
@@ -196,25 +206,15 @@ def mirror_record(
     state = status.get("state", "running")
     if state == "running":
         return "left out: under way, or killed; do it again to go on with it"
-    about = read_json(record.folder / "config.json")
-    group, tags = labels(about["config"])
-    mirror = open_mirror(
-        mode,
-        run_id=about["id"],
-        name=about["name"],
-        group=group,
-        tags=tags,
-        config=about["config"],
-        directory=record.folder,
-        project=project,
-        entity=entity,
-        strict=strict,
-    )
+    mirror = open_mirror(mode, record, project, entity, strict)
     mirror.replay(record)
     mirror.finish(exit_code=EXIT_CODES.get(state, 1), summary={"state": state, "reason": status.get("reason", "")})
     return state
 
 
-def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What can be plotted of a row."""
-    return {name: value for name, value in row.items() if isinstance(value, int | float) and name != "log_step"}
+def _histogram(values: Sequence[float]) -> Any:
+    """A histogram of W&B's over [0, 1]."""
+    import numpy as np
+    import wandb
+
+    return wandb.Histogram(np_histogram=np.histogram(values, bins=20, range=(0, 1)))

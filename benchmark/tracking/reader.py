@@ -25,7 +25,7 @@ def read_runs(path: str) -> list[dict[str, Any]]:
     if len(parts) not in (2, 3) or not all(parts):
         raise UserError(f"a W&B source is ENTITY/PROJECT or ENTITY/PROJECT/SWEEP, got '{path}'")
     try:
-        records = [_record(run) for run in _runs(parts) if "record" in run.config]
+        records = [_record(run) for run in _runs(parts) if "about" in run.summary]
     except UserError:
         raise
     except Exception as error:
@@ -50,7 +50,7 @@ def _record(run: Any) -> dict[str, Any]:
     rows = {row["log_step"]: row for row in map(json.loads, texts)}
     ordered = [rows[step] for step in sorted(rows)]
     return {
-        **json.loads(run.config["record"]),
+        **json.loads(run.summary["about"]),
         "status.json": _status(run),
         "epochs": [row for row in ordered if "point" not in row],
         "points": [row for row in ordered if "point" in row],

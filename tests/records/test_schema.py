@@ -19,7 +19,6 @@ from benchmark.records.schema import (
     PointRow,
     Shown,
     StatusFile,
-    plotted,
 )
 from benchmark.runs.execution import carry_out
 
@@ -68,14 +67,6 @@ def test_every_number_of_a_row_is_in_the_metric_table(schema: type) -> None:
     }
     nested = {"layers", "firing", "flops_unsupported"}
     assert numbers - nested <= METRICS.keys()
-
-
-def test_a_row_is_plotted_by_the_names_of_the_table(record: Record) -> None:
-    epoch, point = record.read_rows("epochs.jsonl")[0], record.read_rows("points.jsonl")[-1]
-    assert {"train_loss", "val_top1", "lr"} <= plotted(epoch, "epoch").keys()
-    assert {"top1", "compression_params", "train_flops", "collapsed"} <= plotted(point, "point").keys()
-    assert "log_step" not in plotted(epoch, "epoch")
-    assert "target_sparsity" not in plotted({"target_sparsity": None}, "point")
 
 
 def test_every_metric_is_shown_in_known_places_and_labels_are_unlike_where_they_are_shown_together() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -33,7 +32,7 @@ from pathlib import Path
 from tests.tracking.mirrored import begin, rows
 mirror = begin(Path(sys.argv[1]), sys.argv[2])
 for row in rows()[: int(sys.argv[3])]:
-    (mirror.point if "point" in row else mirror.epoch)(row)
+    mirror.show(row)
 print("logged", flush=True)
 """
 
@@ -55,7 +54,8 @@ def rows() -> list[dict[str, Any]]:
 def make_record(results: Path, name: str, run_id: str, state: str = "done", **options: Any) -> Record:
     record = Record(results / "runs" / name)
     record.folder.mkdir(parents=True)
-    about = {"id": run_id, "name": name, "protocol": "standard", "dense_key": "d" * 16, "config": OPTIONS | options}
+    about = {"id": run_id, "name": name, "group": "some group", "protocol": "standard", "dense_key": "d" * 16}
+    about |= {"method": {"label": "nnrelief", "call": "nnrelief(alpha_conv=0.9)"}, "config": OPTIONS | options}
     record.write_json("config.json", about)
     record.write_json("environment.json", {"commit": "abc", "hardware": {"device": "cpu"}, "data_verified": True})
     record.write_json("status.json", {"state": state, "reason": "", "stopped_early": None})
@@ -66,9 +66,7 @@ def make_record(results: Path, name: str, run_id: str, state: str = "done", **op
 
 def begin(folder: Path, mode: Any = "auto") -> Mirror:
     """The mirror of the record in `folder`, as a run opens it."""
-    about = json.loads((folder / "config.json").read_text())
-    labels = {"name": about["name"], "group": "some group", "tags": ["a", "b"]}
-    return open_mirror(mode, run_id=about["id"], config=about["config"], directory=folder, project="p", **labels)
+    return open_mirror(mode, Record(folder), project="p")
 
 
 def show(record: Record, mode: Any = "auto", exit_code: int = 0) -> None:

@@ -25,13 +25,16 @@ pytest_plugins = ["tests.tracking.mirror_fixtures"]
 def test_an_online_run_arrives_whole(server: WandbServer, record: Record, capfd: pytest.CaptureFixture[str]) -> None:
     show(record, exit_code=3)
     run = server.runs["a" * 16]
-    assert (run.project, run.name, run.group, run.tags) == ("p", "one", "some group", ["a", "b"])
+    tags = ["digits", "lenet_300_100", "nnrelief", "protocol-standard"]
+    assert (run.project, run.name, run.group, run.job_type, run.tags) == ("p", "one", "some group", "nnrelief", tags)
     assert (run.state, run.exit_code) == ("failed", 3)
-    assert {name: run.config[name] for name in OPTIONS} == OPTIONS
+    assert run.config == OPTIONS | {"pruner": "nnrelief(alpha_conv=0.9)"}
     assert [row.get("val_top1") for row in run.history] == [0.5, 0.75, None, 0.625, None]
-    assert [row.get("pruned/top1") for row in run.history] == [None, None, 0.25, None, None]
+    assert [row.get("accuracy/val_top1_pruned") for row in run.history] == [None, None, 0.25, None, None]
     after = run.history[4]
-    assert (after["point/top1"], after["point/round"], after["density/fc1"], after["density/fc2"]) == (1, 1, 0.5, 0.25)
+    assert (after["accuracy/top1"], after["size/compression_params"], after["round"]) == (1, 2, 1)
+    assert after["size/layer_density"]["_type"] == "histogram"
+    assert sum(after["size/layer_density"]["values"]) == 2
     summary = {name: run.summary[name] for name in ("top1", "val_top1", "compression_params", "val_top1_best", "state")}
     assert summary == {"top1": 1, "val_top1": 0.625, "compression_params": 2, "val_top1_best": 0.75, "state": "done"}
     said = capfd.readouterr()
@@ -80,7 +83,7 @@ def test_without_a_key_a_run_is_offline_and_can_be_synced(
     command = line.partition("bring it later with: ")[2]
     assert line.startswith("W&B: mirrored offline (no API key")
     with WandbServer() as server:
-        subprocess.run(command.split(), env=server.env(tmp_path / "home"), check=True, capture_output=True)
+        subprocess.run(command, shell=True, env=server.env(tmp_path / "home"), check=True, capture_output=True)
         assert steps(server) == [0, 1, 2, 3, 4]
         assert server.runs["a" * 16].summary["top1"] == 1
         assert server.runs["a" * 16].exit_code == 0
@@ -146,13 +149,13 @@ def test_rows_that_the_service_refuses_in_the_middle_of_a_run_are_found_out_and_
 ) -> None:
     mirror = begin(record.folder)
     for row in rows()[:3]:
-        (mirror.point if "point" in row else mirror.epoch)(row)
+        mirror.show(row)
     wait_until(lambda: "a" * 16 in server.runs and len(steps(server)) == 3)
     server.refusing.set()
-    mirror.epoch(rows()[3])
+    mirror.show(rows()[3])
     wait_until(lambda: server.refused > 0)
     server.refusing.clear()
-    mirror.point(rows()[4])
+    mirror.show(rows()[4])
     mirror.finish(exit_code=0, summary={})
     (line,) = capfd.readouterr().err.splitlines()[1:]
     assert line == (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,14 @@ import pytest
 import yaml
 
 from benchmark.config.options import read_arguments, run_config
+from benchmark.config.run import RunConfig
+from benchmark.errors import UserError
 from benchmark.records.record import Record
+from benchmark.runs import execution
+from benchmark.runs.execution import carry_out
 from benchmark.sweep.grid import sweep_runs
+from benchmark.tracking.agent import as_given, told_to_sweep
+from benchmark.tracking.mirror import labels
 from tests.tracking.mirrored import steps, wait_until
 from tests.tracking.wandb_grid import grid
 from tests.tracking.wandb_server import WandbServer
@@ -52,18 +60,35 @@ def _registered(server: WandbServer, folder: Path, source: Path, **changed: Any)
     return environment
 
 
-def test_a_shipped_sweep_runs_under_the_agent_and_a_bad_point_is_a_failed_run(
+BAD = {
+    "snip(sparsity=90)": "write 0.9 for 90 %",
+    "snpi": "unknown pruner 'snpi', did you mean 'snip'?",
+    "broken.py:Mine": "importing broken.py failed: ZeroDivisionError",
+    "snip(fast=True)": "pruner.fast",
+    "snip(sparsity=0.5": "must read like snip(sparsity=0.9)",
+}
+
+
+def test_a_shipped_sweep_runs_under_the_agent_and_five_bad_points_do_not_use_it_up(
     server: WandbServer, tmp_path: Path
 ) -> None:
-    pruners = ["dense", "snip(sparsity=0.5)", "snip(sparsity=90)"]
-    environment = _registered(server, tmp_path, DIGITS, pruner=pruners, seed=0, **QUICK)
+    good = ["dense", "snip(sparsity=0.5)"]
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    environment = _registered(server, tmp_path, DIGITS, pruner=[*BAD, *good], seed=0, **QUICK)
+    environment.pop("WANDB_AGENT_DISABLE_FLAPPING")
     agent = ["wandb", "agent", "tester/nnrelief-bench/sweep0"]
     found = subprocess.run(agent, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     runs = {run.config["pruner"]: run for run in server.runs.values()}
-    assert sorted(runs) == sorted(pruners), found.stdout + found.stderr  # each point was handed out once, unchanged
-    assert runs["snip(sparsity=90)"].exit_code != 0
-    assert "write 0.9 for 90 %" in found.stdout + found.stderr
-    for name in pruners[:2]:
+    assert list(runs) == [*BAD, *good], found.stdout + found.stderr  # each point was handed out once, unchanged
+    for name, reason in BAD.items():
+        run = runs[name]
+        assert (run.state, run.exit_code, run.summary["state"]) == ("failed", 1, "failed")
+        assert reason in run.summary["reason"]
+        assert reason in run.files["output.log"].decode()
+        assert name in (run.name or "")
+        assert (run.config["dataset"], run.config["train.epochs"]) == ("digits", 1)
+        assert reason in found.stdout + found.stderr
+    for name in good:
         run = runs[name]
         assert (run.exit_code, run.sweep, run.config["train.epochs"]) == (0, "sweep0", 1)
         (folder,) = [f for f in (tmp_path / "results" / "runs").iterdir() if f"-{name.partition('(')[0]}-" in f.name]
@@ -128,3 +153,67 @@ def test_a_run_that_the_service_stops_can_be_resumed(server: WandbServer, tmp_pa
     assert shown == list(range(len(shown)))
     assert len(rows) - 1 <= len(shown) <= len(rows)  # the record has a row first: the signal may fall in between
     assert record.load("checkpoint.pt") is not None
+
+
+def test_a_run_whose_agent_is_told_to_end_is_handed_out_again_and_goes_on(server: WandbServer, tmp_path: Path) -> None:
+    changed = {**QUICK, "train.epochs": 600, "train_limit": 1000}
+    environment = _registered(server, tmp_path, DIGITS, pruner="snip(sparsity=0.5)", seed=0, **changed)
+    agent = ["wandb", "agent", "--forward-signals", "tester/nnrelief-bench/sweep0"]
+    process = subprocess.Popen(agent, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    wait_until(lambda: any(len(run.history_lines) > 3 for run in server.runs.values()))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    (run,) = server.runs.values()
+    assert (run.exit_code, run.state, run.summary["state"]) == (143, "preempted", "interrupted")
+    assert 3 < len(steps(server, run.id)) < 600
+    found = subprocess.run(agent, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert list(server.runs.values()) == [run], found.stdout + found.stderr
+    assert (run.exit_code, run.state, run.summary["state"]) == (0, "finished", "done")
+    (folder,) = (tmp_path / "results" / "runs").iterdir()
+    rows = [row for name in ("epochs.jsonl", "points.jsonl") for row in Record(folder).read_rows(name)]
+    assert steps(server, run.id) == list(range(len(rows)))
+
+
+@pytest.mark.parametrize(
+    "pruner", ["snip(sparsity=0.5)", "nnrelief(alpha_fc=0.9)", "lottery_ticket", "dense(rounds=2)"]
+)
+def test_the_whole_config_of_a_run_is_a_command_line_of_the_same_run(
+    pruner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an agent gives it to a run that was interrupted."""
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep0")
+    run = run_config({"pruner": pruner, "train.lr": 0.01, "spare": ["fc3.weight"], "train_limit": 200})
+    config = labels(run.head)["config"] | {"_wandb": {"t": {"1": [1, 5]}, "m": None, "start_time": 1.5}}
+    words = read_arguments([f"--{name}={value}" for name, value in config.items()])
+    assert run_config(as_given(words)).id == run.id
+
+
+def test_what_fails_before_the_mirror_opens_is_told_to_the_sweep(
+    server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep0")
+    monkeypatch.setenv("WANDB_RUN_ID", "run0")
+    config = run_config({"dataset": "mnist", "data_dir": tmp_path / "nowhere"})
+    monkeypatch.setattr(execution, "_prepare", _no_data)
+    with pytest.raises(UserError):
+        carry_out(config)
+    run = server.runs["run0"]
+    assert (run.name, run.exit_code, run.summary["reason"]) == (config.name, 1, "no data in nowhere")
+    assert run.config["dataset"] == "mnist"
+    assert not list(Path.cwd().glob("*wandb"))
+
+
+def _no_data(config: RunConfig) -> None:
+    raise UserError(f"no data in {config.settings.data_dir.name if config.settings.data_dir else ''}")
+
+
+def test_a_service_that_is_dead_does_not_hold_up_a_run_that_cannot_begin(
+    server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep0")
+    monkeypatch.setenv("WANDB_RUN_ID", "run0")
+    server.silent.set()
+    begun = time.monotonic()
+    with pytest.raises(UserError, match="snpi"), told_to_sweep({"pruner": "snpi"}):
+        run_config({"pruner": "snpi"})
+    assert time.monotonic() - begun < 20

@@ -21,6 +21,7 @@ from tests.tracking.wandb_grid import grid
 from tests.tracking.wandb_http import KEY, HttpServer
 
 ENTITY = "tester"
+HIDDEN = 2  # among the options of a metric, as the client writes them
 CREATED = "2026-01-01T00:00:00Z"
 
 
@@ -31,9 +32,10 @@ class Run:
     id: str
     entity: str
     project: str
-    state: str = "running"  # running, finished, failed
+    state: str = "running"  # running, finished, failed, preempted
     name: str | None = None
     group: str | None = None
+    job_type: str | None = None
     tags: list[str] = field(default_factory=list)
     sweep: str | None = None
     raw_config: dict[str, Any] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Run:
     exit_code: int | None = None
     lines: dict[str, dict[int, str]] = field(default_factory=dict)  # of streamed files, by offset
     files: dict[str, bytes] = field(default_factory=dict)
+    preempting: bool = False  # it said so since it began
     stop_streamed: bool = False  # answer the next file-stream post with "stopped"
     stop_commanded: bool = False  # give the agent a "stop" command
 
@@ -53,6 +56,13 @@ class Run:
     def history(self) -> list[dict[str, Any]]:
         """The logged rows in the order of their offsets."""
         return [json.loads(line) for line in self.history_lines]
+
+    @property
+    def charts(self) -> set[str]:
+        """The series that a page shows by itself: all that are logged, without those that were defined as hidden."""
+        defined = self.raw_config["_wandb"]["value"]["m"]
+        hidden = {metric.get("1") for metric in defined if HIDDEN in metric["6"]}
+        return {name for row in self.history for name in row if not name.startswith("_")} - hidden
 
     @property
     def history_lines(self) -> list[str]:
@@ -140,6 +150,7 @@ class WandbServer:
         run.state = v.get("state") or "running"
         run.name = v.get("displayName") or run.name
         run.group = v.get("groupName") or run.group
+        run.job_type = v.get("jobType") or run.job_type
         run.sweep = v.get("sweep") or run.sweep
         run.tags = v["tags"] if v.get("tags") is not None else run.tags
         for mine, theirs in (("raw_config", "config"), ("summary", "summaryMetrics")):
@@ -216,6 +227,12 @@ class WandbServer:
         stops = [run for run in live if run in self.runs and self.runs[run].stop_commanded]
         if live:
             return [{"type": "stop", "run_id": run} for run in stops]
+        program = sweep.config.get("program", "")
+        for run in self.runs.values():
+            if run.sweep == sweep.id and run.state == "preempted":  # comes back with its whole config
+                run.state, run.preempting = "running", False
+                resumed = {"run_id": run.id, "program": program, "args": run.raw_config, "logs": []}
+                return [{"id": "0", "type": "resume", **resumed}]
         point = self._next_point(sweep)
         if point is None:
             sweep.state = "FINISHED"
@@ -223,7 +240,6 @@ class WandbServer:
         args = {name: {"value": value} for name, value in point.items()}
         run = self._run(f"{sweep.id}run{len(self.runs)}", sweep.entity, sweep.project)
         run.sweep, run.raw_config = sweep.id, dict(args)
-        program = sweep.config.get("program", "")
         return [{"id": "0", "type": "run", "run_id": run.id, "program": program, "args": args, "logs": []}]
 
     def _next_point(self, sweep: Sweep) -> dict[str, Any] | None:
@@ -246,9 +262,11 @@ class WandbServer:
                 lines.update(enumerate(part["content"], part["offset"]))
                 if name == "wandb-summary.json":
                     run.summary = json.loads(lines[max(lines)])
+            run.preempting |= bool(post.get("preempting"))
             if post.get("complete"):
                 run.exit_code = post["exitcode"]
-                run.state = "failed" if run.exit_code else "finished"
+                again = run.preempting and not run.stop_commanded
+                run.state = "finished" if not run.exit_code else "preempted" if again else "failed"
             return {"stopped": True} if run.stop_streamed else {}
 
     def upload(self, run_id: str, name: str, content: bytes) -> None:
