@@ -90,10 +90,12 @@ def _prepare(config: RunConfig) -> tuple[Any, Any]:
     import torch
 
     from benchmark.data import load_dataset
-    from benchmark.tracking import check_mirror
+    from benchmark.tracking import check_mirror, load_tracker
 
     settings = config.settings
     check_mirror(settings.wandb)
+    for name in settings.trackers:
+        load_tracker(name)
     device = pick_device(settings.device)
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -129,7 +131,7 @@ def pick_device(name: str) -> Any:
 
 
 def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: Any) -> None:
-    from benchmark.tracking import open_mirror
+    from benchmark.tracking import Trackers, open_mirror, open_trackers
 
     settings, record, data = config.settings, runner.record, runner.data
     record.clear_litter()
@@ -143,10 +145,11 @@ def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: An
     record.write_json("environment.json", {**environment(device), **about_data})
     record.update_status("running")
     mirror = open_mirror(settings.wandb, record, settings.project, settings.entity)
+    trackers = Trackers({"W&B": mirror, **open_trackers(settings.trackers, record)})
     code, state, reason = 1, "failed", ""
     try:
         with progress.of(runner.plan, runner.trainer.steps_per_epoch, config):
-            runner.trainer.kept = mirror.show
+            runner.trainer.kept = trackers.show
             found = runner.execute()
         early = found.stopped_early
         record.finish(runner.trainer.content(finished=True), reason=early or "", finished=now(), stopped_early=early)
@@ -173,7 +176,7 @@ def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: An
         if state != "done":
             with contextlib.suppress(OSError):  # where nothing can be written, the run is resumed all the same
                 record.update_status(state, reason, finished=now(), stopped_early=None)
-        mirror.finish(exit_code=code, summary={"state": state, "reason": reason}, again=code > 128)
+        trackers.finish(exit_code=code, summary={"state": state, "reason": reason}, again=code > 128)
 
 
 def _threads(config: RunConfig, begun: int | None, cores: int) -> int:

@@ -6,3 +6,9 @@ from .mirror import (
     open_mirror as open_mirror,
 )
 from .reader import read_runs as read_runs
+from .trackers import (
+    Tracker as Tracker,
+    Trackers as Trackers,
+    load_tracker as load_tracker,
+    open_trackers as open_trackers,
+)

@@ -227,6 +227,6 @@ def cause(error: Exception) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def say(line: str) -> None:
-    """One line to the user about W&B."""
-    print(f"W&B: {line}", file=sys.stderr, flush=True)
+def say(line: str, about: str = "W&B") -> None:
+    """One line to the user about W&B, or another tracker."""
+    print(f"{about}: {line}", file=sys.stderr, flush=True)
