@@ -14,6 +14,7 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.records.record import Record
+from benchmark.tracking.client import mark_as_brought
 from benchmark.tracking.mirror import check_mirror, mirror_records
 from benchmark.tracking.reader import read_runs
 from tests.tracking.mirrored import CODE, OPTIONS, begin, make_record, python_path, rows, show, start, steps, wait_until
@@ -215,6 +216,24 @@ def test_a_run_that_was_offline_is_brought_once_by_mirror_and_sync(record: Recor
         assert steps(server) == [0, 1, 2, 3, 4]
         subprocess.run(mirror, env=environment, check=True, capture_output=True)
         assert steps(server) == [0, 1, 2, 3, 4]
+
+
+def test_an_offline_run_says_what_stays_true_when_it_is_mirrored_again(
+    record: Record, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def said() -> str:
+        return capfd.readouterr().err.partition("bring it later with: ")[2].strip()
+
+    show(record, "offline")
+    first = said()
+    assert first.startswith("wandb sync ")
+    show(record, "offline")  # in place of the first, so that no row is brought twice
+    assert said() == first
+    (folder,) = record.folder.glob("wandb/offline-run-*")
+    assert subprocess.run(f"echo {first}", shell=True, capture_output=True, text=True).stdout.split()[-1] == str(folder)
+    mark_as_brought(record.folder)
+    show(record, "offline")  # `wandb sync` would add to what is there
+    assert said() == f"prunebench mirror {record.folder}"
 
 
 def test_an_error_of_the_client_ends_the_mirror_and_not_the_run(
