@@ -18,7 +18,7 @@ import torch
 
 from benchmark.records import now
 
-TOPICS = ("steps", "whole_runs", "records", "pipeline", "pruning", "commands")
+TOPICS = ("steps", "whole_runs", "records", "pipeline", "pruning", "latency", "commands")
 
 
 def main() -> None:

@@ -1,14 +1,19 @@
-"""Times that can be compared: interleaved, in one process, as medians with their quartiles."""
+"""Times that can be compared: interleaved, as medians with their quartiles.
+
+Beside each ratio of times on the wall stands that of processor times, which other users of the machine move less.
+"""
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 Work = Callable[[], object]
 BARE = "of a bare loop's speed"
+TICK = 1e-9  # s: nothing takes less
 
 
 @dataclass(frozen=True)
@@ -27,29 +32,35 @@ class Figure:
         return f"{self.what:56}{self.value:10.3g}  [{self.low:.3g}, {self.high:.3g}] {self.unit}{note}"
 
 
-def seconds(work: Work) -> float:
-    """How long `work` takes, on the wall."""
-    started = time.perf_counter()
+def seconds(work: Work) -> tuple[float, float]:
+    """How long `work` takes, on the wall and of processors, those of its processes too."""
+    started, used = time.perf_counter(), _used()
     work()
-    return time.perf_counter() - started
+    return time.perf_counter() - started, _used() - used
 
 
 def compare(what: str, base: Work, suite: Work, repeats: int, unit: str = BARE) -> Figure:
     """How fast `suite` is, as a share of the speed of `base`: the median ratio of interleaved repeats."""
     pairs = _pairs(base, suite, repeats)
-    note = f"{statistics.median(b for b, _ in pairs):.3g} s and {statistics.median(s for _, s in pairs):.3g} s"
-    return spread(what, [b / s for b, s in pairs], unit, note)
+    wall, used = ([b[clock] / max(s[clock], TICK) for b, s in pairs] for clock in (0, 1))
+    note = f"{_middle(b for b, _ in pairs):.3g} s and {_middle(s for _, s in pairs):.3g} s"
+    return spread(what, wall, unit, f"{note}; {statistics.median(used):.3g} of processor time")
 
 
 def cost(what: str, work: Work, measure: Work, repeats: int, unit: str) -> Figure:
     """How long `work` takes, as a multiple of `measure`."""
     pairs = _pairs(measure, work, repeats)
-    return spread(what, [w / m for m, w in pairs], unit, f"{statistics.median(w for _, w in pairs):.3g} s")
+    wall, used = ([w[clock] / max(m[clock], TICK) for m, w in pairs] for clock in (0, 1))
+    note = f"{_middle(w for _, w in pairs):.3g} s; {statistics.median(used):.3g} of processor time"
+    return spread(what, wall, unit, note)
 
 
 def timed(what: str, work: Work, repeats: int) -> Figure:
     """How long `work` takes, in seconds."""
-    return spread(what, [seconds(work) for _ in range(repeats)], "s")
+    times = [seconds(work) for _ in range(repeats)]
+    return spread(
+        what, [wall for wall, _ in times], "s", f"{statistics.median(u for _, u in times):.3g} s of processors"
+    )
 
 
 def spread(what: str, values: list[float], unit: str, note: str = "") -> Figure:
@@ -58,7 +69,16 @@ def spread(what: str, values: list[float], unit: str, note: str = "") -> Figure:
     return Figure(what, middle, low, high, unit, note)
 
 
-def _pairs(first: Work, second: Work, repeats: int) -> list[tuple[float, float]]:
+def _pairs(first: Work, second: Work, repeats: int) -> list[tuple[tuple[float, float], tuple[float, float]]]:
     for work in (first, second):  # what is done once: imports, caches
         work()
     return [(seconds(first), seconds(second)) for _ in range(repeats)]
+
+
+def _used() -> float:
+    """Seconds of processors so far: of this process, exactly, and of those that it waited for."""
+    return time.process_time() + sum(os.times()[2:4])
+
+
+def _middle(times: Iterable[tuple[float, float]]) -> float:
+    return statistics.median(wall for wall, _ in times)

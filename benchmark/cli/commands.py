@@ -241,6 +241,28 @@ def check(command: Check) -> int:
     return 1 if wrong else 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Measure how long a run's network takes: whole, without its dead units, and in sparse kernels.
+
+    The outputs of all are held against the masked network's. The rows go into RUN/latency.json too.
+    """
+
+    run: Path  # the folder of a finished run: RESULTS/runs/NAME
+    batch: tuple[Count, ...] = (1, 64)  # images at a time: 1,64
+    threads: Count = 1  # that compute
+    engines: tuple[str, ...] = ()  # torch, onnxruntime, csr, or others that are installed; none: all of them
+
+
+def latency(command: Latency) -> int:
+    from benchmark.runs import run_latency
+
+    names = [name for words in command.engines for name in words.split(",") if name]
+    for line in run_latency(command.run, command.batch, command.threads, names):
+        print(line, flush=True)
+    return 0
+
+
 COMMANDS = {
     command.name: command
     for command in (
@@ -251,6 +273,7 @@ COMMANDS = {
         Command("list", List, catalogue, words=("what",)),
         Command("data", Data, data, words=("name",)),
         Command("export", Export, export, words=("run",)),
+        Command("latency", Latency, latency, words=("run",)),
         Command("check", Check, check, words=("method",), runs=True),
         Command("rerun", Rerun, rerun, words=("run",)),
         Command("verify", Verify, verify, words=("records",)),

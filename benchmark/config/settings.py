@@ -98,6 +98,7 @@ class Settings:
     stop_drop: Annotated[float, Gt(0), Lt(1)] | None = None  # end once validation top1 is more than this below dense
     score_examples: Count = 1000  # training examples that a method may look at for each pruning
     firing: Place[Literal["few", "all"]] = "few"  # measured points with firing rates: first, last, nearest to 16x; all
+    measure_latency: Place[bool] = False  # measure, at each trained point, how long the network takes; see `latency`
     spare: tuple[str, ...] = ()  # weights that no method may prune, as name patterns: 'fc3.weight'
     weights: Place[Path | None] = None  # file of a trained network (safetensors, state dict) for the dense training
     weights_digest: Dense[str | None] = None  # sha256 of that file; filled in, and held where it is given

@@ -1,6 +1,13 @@
 from .accuracy import Autocast as Autocast
 from .counting import masked_flops as masked_flops, sparsity as sparsity
 from .flops import dense_flops as dense_flops
+from .latency import (
+    BATCHES as BATCHES,
+    Engine as Engine,
+    find_engines as find_engines,
+    latencies as latencies,
+    measured_speedups as measured_speedups,
+)
 from .measuring import (
     evaluate_split as evaluate_split,
     measure as measure,

@@ -13,6 +13,7 @@ from .schema import (
     ConfigFile as ConfigFile,
     EnvironmentFile as EnvironmentFile,
     EpochRow as EpochRow,
+    LatencyRow as LatencyRow,
     Metric as Metric,
     PointRow as PointRow,
     Row as Row,

@@ -58,6 +58,21 @@ class FiringRow(TypedDict):
     class_overlap: float
 
 
+class LatencyRow(TypedDict):
+    """How long an engine takes for a batch with one form of a network, in seconds."""
+
+    engine: str
+    form: Literal["dense", "structural", "sparse"]  # whole; without dead units; masked, in sparse kernels
+    batch: int
+    threads: int
+    p50: float
+    min: float
+    p25: float
+    p75: float
+    repeats: int
+    difference: float  # of the outputs from the masked network's, relative to the largest
+
+
 class PointRow(TypedDict):
     """A line of points.jsonl: the network as it was measured, and what it had cost until then."""
 
@@ -93,6 +108,14 @@ class PointRow(TypedDict):
     structural_note: str
     firing: NotRequired[list[FiringRow]]  # at the first point, the last and the one nearest to 16x, or at all
     firing_sha256: NotRequired[str]  # of the file with each unit's rates by class
+    latency: NotRequired[list[LatencyRow]]  # with `--measure_latency`, as what follows
+    latency_dense: NotRequired[float]
+    latency_structural: NotRequired[float]
+    latency_sparse: NotRequired[float]
+    latency_batch: NotRequired[int]
+    latency_threads: NotRequired[int]
+    speedup_measured_structural: NotRequired[float]
+    speedup_measured_sparse: NotRequired[float]
     weights_sha256: str
     masks_sha256: str  # of the masks, which a file of their name holds, see `read_masks`
     step: int
@@ -250,6 +273,18 @@ METRICS: dict[str, Metric] = {
         ("point", "table"),
         "Structural speed-up (dense FLOPs ÷ FLOPs without the dead units)",
         "size",
+    ),
+    # latency, measured (p50), of torch: see latency_batch and latency_threads
+    "latency_dense": Metric("latency, dense", "s", "lower", _POINT, "Seconds of a batch, the whole network"),
+    "latency_structural": Metric("latency, structural", "s", "lower", _POINT, "Seconds of a batch without dead units"),
+    "latency_sparse": Metric("latency, sparse", "s", "lower", _POINT, "Seconds of a batch, layers in CSR where faster"),
+    "latency_batch": Metric("latency's batch", "images", "", _POINT, "Images of a batch whose latency is measured"),
+    "latency_threads": Metric("latency's threads", "", "", _POINT, "Threads that latency is measured with"),
+    "speedup_measured_structural": Metric(
+        "speed-up, measured structural", "×", "higher", _POINT, "Measured latency, dense ÷ without dead units"
+    ),
+    "speedup_measured_sparse": Metric(
+        "speed-up, measured sparse", "×", "higher", _POINT, "Measured latency, dense ÷ masked in sparse kernels"
     ),
     # activity of a layer, in the rows of `firing`
     "units": Metric("units", "units", "", (), "Units of a layer: neurons or channels"),

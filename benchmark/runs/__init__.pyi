@@ -7,6 +7,7 @@ from .execution import (
     outcome_of as outcome_of,
 )
 from .export import export_run as export_run
+from .latency import run_latency as run_latency
 from .progress import Progress as Progress
 from .repetition import Repeated as Repeated, rerun as rerun
 from .verification import Verified as Verified, verify as verify

@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmark.config import RunConfig
 from benchmark.data import Dataset, pruning_batches
 from benchmark.errors import UserError
-from benchmark.metrics import measure, measure_firing
+from benchmark.metrics import BATCHES, find_engines, latencies, measure, measure_firing, measured_speedups
 from benchmark.models import read_weights
 from benchmark.network import check_weights
 from benchmark.pruning import Phase, Point, Prune, Rewind, SoftPruner, Train, check_possible, decide, measured_points
@@ -169,6 +169,11 @@ class Runner:
         if self._shows_firing(point, row):
             file = self.record.folder / f"firing-{row['point']}.safetensors"
             row |= measure_firing(self.net, self.data, file)  # pyright: ignore[reportAssignmentType]
+        if self.settings.measure_latency and point.stage == "trained":
+            rows = latencies(
+                self.net, self.data.shape, BATCHES, torch.get_num_threads(), find_engines(["torch", "csr"])
+            )
+            row |= {"latency": rows, **measured_speedups(rows)}  # pyright: ignore[reportAssignmentType]
         trainer.add(self.record.points, row)
 
     def _shows_firing(self, point: Point, row: PointRow) -> bool:
