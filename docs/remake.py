@@ -49,7 +49,10 @@ def table(setting: Setting) -> str:
     """The smallest networks within one and within two points in Markdown, the smallest within one first."""
     made = smallest_networks(setting)
     within = dict(tuple(made.shown.set_index("method").groupby("d, points")))
-    heads = {d: [f"smallest within {d}, ×", "its drop on test, points", "training, × dense"] for d in ("1", "2")}
+    heads = {
+        d: [f"smallest within {said}, ×", "its drop on test, points", "training, × dense"]
+        for d, said in (("1", "1 point"), ("2", "2 points"))
+    }
     parts = [within[d][SHOWN].set_axis(heads[d], axis=1) for d in heads]
     ratios = made.numbers[made.numbers["allowed_drop"] == 0.01].set_index("method")["compression_params_mean"]
     order = ratios.sort_values(ascending=False, kind="stable").index

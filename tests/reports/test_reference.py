@@ -53,3 +53,10 @@ def test_a_report_sets_reference_runs_beside_others(packed: Path, tmp_path: Path
 def test_a_folder_without_a_finished_run_is_not_packed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished run in"):
         reference.pack(tmp_path, "none")
+
+
+def test_the_shipped_reference_results_are_small_and_finished() -> None:
+    files = sorted(reference.FOLDER.glob(f"*{reference.SUFFIX}"))
+    assert files
+    assert all(file.stat().st_size < 1 << 20 for file in files)
+    assert json.dumps([run["status.json"]["state"] for run in reference.packed_runs()]).count("done") > 80
