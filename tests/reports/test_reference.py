@@ -8,6 +8,7 @@ import pytest
 
 import reports
 from benchmark.cli.entry import main
+from benchmark.config import PROTOCOL
 from benchmark.errors import UserError
 from reports import reference
 from tests.reports.made_up import by, point_row, write_run
@@ -59,4 +60,7 @@ def test_the_shipped_reference_results_are_small_and_finished() -> None:
     files = sorted(reference.FOLDER.glob(f"*{reference.SUFFIX}"))
     assert files
     assert all(file.stat().st_size < 1 << 20 for file in files)
-    assert json.dumps([run["status.json"]["state"] for run in reference.packed_runs()]).count("done") > 80
+    runs = list(reference.packed_runs())
+    assert len(runs) == 87
+    assert {run["status.json"]["state"] for run in runs} == {"done"}
+    assert {run["config.json"]["protocol_number"] for run in runs} == {PROTOCOL}
