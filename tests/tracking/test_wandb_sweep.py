@@ -69,6 +69,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 def test_a_shipped_sweep_runs_under_the_agent_and_five_bad_points_do_not_use_it_up(
     server: WandbServer, tmp_path: Path
 ) -> None:
@@ -155,6 +156,7 @@ def test_a_run_that_the_service_stops_can_be_resumed(server: WandbServer, tmp_pa
     assert record.load("checkpoint.pt") is not None
 
 
+@pytest.mark.slow
 def test_a_run_whose_agent_is_told_to_end_is_handed_out_again_and_goes_on(server: WandbServer, tmp_path: Path) -> None:
     changed = {**QUICK, "train.epochs": 600, "train_limit": 1000}
     environment = _registered(server, tmp_path, DIGITS, pruner="snip(sparsity=0.5)", seed=0, **changed)
