@@ -108,10 +108,13 @@ class Pages:
 
     def _part(self, part: Part) -> dict[str, Any]:
         resolution = part.setting.resolution
+        rows = conclusions(part.setting, part.tables[0])
+        first = [row for row in rows if row.allowed == points_of_accuracy(ALLOWED) and row.compression > 1][:3]
         return {
             "name": part.setting.name,
             "folder": part.folder,
-            "rows": conclusions(part.setting, part.tables[0]),
+            "rows": rows,
+            "first": ", ".join(f"{row.method} {row.compression_text}" for row in first),
             "methods": list(part.setting.methods.values()),
             "axes": _axes(part.setting),
             "ratios": AT,

@@ -141,3 +141,14 @@ def test_texts_of_records_are_shown_and_never_run(tmp_path: Path) -> None:
     )
     assert any(method["label"] == HOSTILE for part in data["parts"] for method in part["methods"])
     assert NAME in (folder / "index.html").read_text()
+
+
+def test_of_many_settings_the_conclusion_is_folded_and_names_the_smallest(tmp_path: Path) -> None:
+    for model in ("a", "b", "c"):
+        rows = [point_row(0, 1, 0.99), point_row(1, 4, 0.985)]
+        write_run(tmp_path, model, rows, model=model)
+        write_run(tmp_path, f"dense-{model}", rows[:1], pruner="dense", model=model)
+    page = (build(tmp_path).folder / "index.html").read_text()
+    conclusion = page[page.index('<section id="conclusion">') :].partition("</section>")[0]
+    assert conclusion.count("<details>") == 3
+    assert conclusion.count("within 1 point: magnitude 4.0×") == 3
