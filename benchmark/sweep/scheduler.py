@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
@@ -89,8 +89,23 @@ def _count(jobs: int | Literal["auto"], runs: Sequence[RunConfig]) -> int:
     if jobs == "auto":
         from benchmark.training import threads_for
 
-        jobs = max(1, _cores() // max(threads_for(run, _cores()) for run in runs))
+        unlike = {_size_of(run): run for run in runs}.values()  # methods and seeds do not change what a step computes
+        jobs = max(1, _cores() // max(threads_for(run, _cores()) for run in unlike))
     return min(jobs, len(runs))
+
+
+def _size_of(run: RunConfig) -> tuple[Any, ...]:
+    """What the threads of a run follow from."""
+    s = run.settings
+    return (
+        s.model,
+        repr(run.network.options),
+        s.dataset,
+        repr(run.images.options),
+        s.image_size,
+        s.train.batch_size,
+        s.threads,
+    )
 
 
 def _cores() -> int:
