@@ -118,6 +118,11 @@ class Point:
     bytes_sparse: Count | None = None
     step: Count | None = None
     train_flops: Amount | None = None
+    latency_dense: Amount | None = None
+    latency_structural: Amount | None = None
+    latency_sparse: Amount | None = None
+    latency_batch: Count | None = None
+    latency_threads: Count | None = None
     train_seconds: Amount | None = None
     prune_seconds: Amount | None = None
     weights_sha256: Text = ""

@@ -124,7 +124,20 @@ def accuracy_at(setting: Setting, x: str = "compression_params") -> Table:
     frame = pd.DataFrame(shown, columns=["method", "1×", *(f"{ratio:g}×" for ratio in at)]).fillna(NOTHING)
     best = _best(setting, reached, at)
     title = f"Test top-1 accuracy (%) at equal {said[0].lower()}{said[1:]}"
-    return Table(name, title, INTERPOLATED, pd.DataFrame(numbers), frame, best)
+    note = f"{INTERPOLATED}; {_how_measured(setting)}" if measured else INTERPOLATED
+    return Table(name, title, note, pd.DataFrame(numbers), frame, best)
+
+
+def _how_measured(setting: Setting) -> str:
+    """With what batches, threads and machines latency was measured."""
+    runs = [run for run, _ in setting.runs if any(point.measured for point in run.points)]
+    points = [point for run in runs for point in run.points if point.measured]
+    batches, threads = (
+        ", ".join(map(str, sorted({v for p in points if (v := p.value(name)) is not None}))) or "?"
+        for name in ("latency_batch", "latency_threads")
+    )
+    devices = ", ".join(sorted({run.environment.hardware.device for run in runs}))
+    return f"latency measured with batches of {batches} images, {threads} threads, on {devices}"
 
 
 def top1_at(setting: Setting, method: Method, x: str, at: Sequence[float]) -> dict[float, dict[int, float]]:

@@ -12,7 +12,7 @@ from benchmark.records import METRICS, Record, Row, read_json
 from benchmark.runs.execution import Outcome, carry_out
 
 TIMES = {name for name, metric in METRICS.items() if metric.unit in ("s", "ms", "images/s")}  # never the same twice
-MEASURED = "measured"  # in the names of what depends on the machine's speed
+MEASURED = ("latency", "speedup_measured")  # how the names of what depends on the machine's speed begin
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _differing(what: str, ours: Sequence[Row], theirs: Sequence[Row]) -> Iterato
 
 def _compared(row: Row) -> set[str]:
     """The names of its numbers but for those that depend on the machine's speed."""
-    return {name for name in row if name not in TIMES and MEASURED not in name}
+    return {name for name in row if name not in TIMES and not name.startswith(MEASURED)}
 
 
 def _told(name: str, a: object, b: object) -> str:

@@ -20,6 +20,8 @@ from reports.records import FILES
 from reports.schema import Epoch, Layer, LayerFiring, Point
 from tests.reports.made_up import NAME, by, point_row, write_results, write_run
 
+UNREAD = ("flops_unsupported", "firing_sha256")
+
 
 def test_points_have_their_setting_method_and_what_dense_says_of_them(tmp_path: Path) -> None:
     write_results(tmp_path)
@@ -80,7 +82,7 @@ def test_measured_speed_ups_are_columns_where_a_record_has_them(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("read", "written", "left_out"),
     [
-        (Point, PointRow, {"log_step", "bytes_sparse_format", "flops_unsupported", "structural_note", "firing_sha256"}),
+        (Point, PointRow, {"log_step", "latency", "bytes_sparse_format", "structural_note", *UNREAD}),
         (Epoch, EpochRow, {"log_step"}),
         (Layer, LayerRow, {"flops_dense"}),
         (LayerFiring, FiringRow, {"mean_activation"}),

@@ -145,11 +145,15 @@ def test_accuracy_at_equal_effective_flops_reads_the_theoretical_speed_up() -> N
 
 def test_a_table_at_equal_latency_is_there_when_a_record_has_it() -> None:
     assert measured_speedups(with_dense(*three_seeds())) == []
-    runs = [run_record("magnitude", s, [point(1, 4, 0.97, speedup_measured_torch=2.0)]) for s in range(3)]
+    runs = [
+        run_record("magnitude", s, [point(1, 4, 0.97, speedup_measured_torch=2.0, latency_batch=64)]) for s in range(3)
+    ]
     about = {"speedup_measured_torch": 1.0, "train_flops": 100.0}
     [setting] = settings_of([*(run_record("dense", s, [point(0, 1, 0.99, **about)]) for s in range(3)), *runs])
     assert measured_speedups(setting) == ["speedup_measured_torch"]
-    shown = by(accuracy_at(setting, "speedup_measured_torch").shown, "method").loc["magnitude"]
+    table = accuracy_at(setting, "speedup_measured_torch")
+    assert "latency measured with batches of 64 images, ? threads, on ?" in table.note
+    shown = by(table.shown, "method").loc["magnitude"]
     assert shown["2×"] == "97.00 ± 0.00 (3)"
     assert shown["3×"] == "—"
 
