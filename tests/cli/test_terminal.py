@@ -17,7 +17,7 @@ MISTAKES = {
     "run --pruner snip --device cpu:x": "device 'cpu:x' is not to be had here",
     "run --seed={}": "seed must be a whole number, at least 0, got {}",
     "sweep --jobs 1.5 file": "jobs must be a whole number, at least 1 or auto or None, got 1.5",
-    "report a b": "'b' is too much",
+    "export a b": "'b' is too much",
     "lst": "unknown command 'lst', did you mean 'list'?",
 }
 
