@@ -16,7 +16,8 @@ from reports.figures import draw_all
 from reports.figures.house import FORMS, LOOKS
 from reports.masks import jaccard
 from reports.problems import problems
-from reports.schema import Point
+from reports.records import RunRecord
+from reports.schema import Point, checked
 from reports.styles import styles_of
 from tests.reports.made_up import point, point_row, run_record, three_seeds, write_run
 
@@ -197,3 +198,15 @@ def test_letters_have_their_size_in_print(look: str) -> None:
     assert float(width[1]) == pytest.approx(72 * LOOKS[look].width)
     sizes = {float(size) for size in re.findall(r"font(?:-size)?: ([\d.]+)px", svg)}
     assert min(sizes) >= LOOKS[look].font - 1
+
+
+def test_measured_speed_ups_are_an_axis_and_stand_beside_the_counted_ones() -> None:
+    def run(seed: int) -> RunRecord:
+        rows = [point_row(0, 1, 0.99, speedup_measured_dense=1.0), point_row(1, 16, 0.98, speedup_measured_dense=1.7)]
+        return run_record("magnitude", seed, [checked(Point, row) for row in rows])
+
+    [setting] = settings_of([run(s) for s in range(3)])
+    axis = "accuracy_speedup_measured_dense"
+    texts = drawn(setting, axis, "speedups")
+    assert axis in texts
+    assert " 1.7× " in texts["speedups"]
