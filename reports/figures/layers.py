@@ -83,11 +83,8 @@ def _means(points: list[Point]) -> dict[str, float]:
 
 def firing(setting: Setting, look: Look, styles: Mapping[str, Style]) -> Drawn | None:
     """Activity by layer before and after pruning, and overlap of the classes; None where no record has them."""
-    found = {
-        f"{m.label} ({typical(nearest(m)):.3g}×)": (nearest(m), styles[m.plain])
-        for m in setting.methods.values()
-        if nearest(m)
-    }
+    fired = [(method, nearest(method, fits=lambda point: point.firing)) for method in setting.methods.values()]
+    found = {f"{m.label} ({typical(points):.3g}×)": (points, styles[m.plain]) for m, points in fired if points}
     lines = {"dense": (list(setting.dense.values()), {**DENSE, "marker": "."}), **found}
     seen = {label: [p.firing for p in points if p.firing] for label, (points, _) in lines.items()}
     names = ordered([layer.name for layer in row] for rows in seen.values() for row in rows)

@@ -73,9 +73,9 @@ def alike(setting: Setting, x: str, other: str) -> bool:
     return all(a is not None and b is not None and 1 / ALIKE < a / b < ALIKE for a, b in places)
 
 
-def nearest(method: Method, ratio: float = EQUAL) -> list[Point]:
-    """Of each seed, the measured point nearest to a compression."""
-    points = [[p for p in method.of_seed(seed) if p.compression_params] for seed in method.seeds]
+def nearest(method: Method, ratio: float = EQUAL, fits: Callable[[Point], object] = lambda point: True) -> list[Point]:
+    """Of each seed, the measured point nearest to a compression, among those that `fits`."""
+    points = [[p for p in method.of_seed(seed) if p.compression_params and fits(p)] for seed in method.seeds]
     return [min(p, key=lambda q: abs(math.log((q.compression_params or 1) / ratio))) for p in points if p]
 
 

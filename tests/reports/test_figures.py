@@ -159,6 +159,12 @@ def test_layers_are_compared_at_equal_compression_between_measured_points() -> N
     assert " 47 " in text
 
 
+def test_firing_is_shown_at_the_nearest_point_that_has_it() -> None:
+    points = [point(0, 1, 0.99), point(1, 8, 0.98), point(2, 16, 0.97, firing=[])]
+    [setting] = settings_of([run_record("snip", seed, points) for seed in range(3)])
+    assert "snip (8×)" in drawn(setting, "firing")["firing"]
+
+
 def test_agreement_of_masks_is_shared_over_either() -> None:
     def bits(*kept: int) -> dict[str, np.ndarray]:
         return {"w": np.packbits([i in kept for i in range(16)])}
