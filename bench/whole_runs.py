@@ -68,7 +68,10 @@ def whole_run(case: Case) -> Figure:
     with tempfile.TemporaryDirectory() as folder:
         options = {"results": folder, "wandb": "off", "threads": 1, **case.options}
         config = run_config(options)
-        data = load_dataset(config.images, config.settings.data_dir, size=config.input_shape, allow_unverified=True)
+        s = config.settings
+        data = load_dataset(
+            config.images, s.data_dir, size=config.input_shape, train_limit=s.train_limit, allow_unverified=True
+        )
 
         def suite() -> None:
             shutil.rmtree(folder)

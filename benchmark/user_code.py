@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import sys
 import types
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
-from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError, unknown
 
 SHORT = 8  # characters of a digest that are shown
-OURS = ["benchmark", "baselines", "reports"]  # beside a file in this suite's own folder, and no part of it
+OURS = ("benchmark", "baselines", "reports")  # beside a file in this suite's own folder, and no part of it
 
 Files = tuple[tuple[str, bytes], ...]  # names relative to a folder, and contents
 
@@ -68,7 +68,10 @@ def load(kind: str, name: str, what: str, fits: Callable[[object], bool]) -> tup
         reason = f"there is no file {path}" if missing else f"cannot read {path}: {error.strerror}"
         raise UserError(f"{kind} '{name}': {reason}") from error
     module = _module(path.resolve(), content, kind)
-    files = code_of(path)
+    try:
+        files = code_of(path)
+    except OSError as error:
+        raise UserError(f"{kind} '{name}': cannot read {error.filename}: {error.strerror}") from error
     found = vars(module).get(own)
     if found is None:
         raise unknown(what, own, (n for n, v in vars(module).items() if fits(v) and _is_of(v, module)), f"in {path}")
@@ -80,12 +83,35 @@ def code_of(path: Path) -> Files:
 
     Found by reading, not by running, so that it is the same whatever was imported before. Raises OSError.
     """
-    folder = path.resolve().parent
-    finder = ModuleFinder([str(folder)], excludes=OURS)
-    finder.run_script(str(path))
-    found = {Path(file).resolve() for m in finder.modules.values() if (file := getattr(m, "__file__", None))}
-    names = sorted(file.relative_to(folder).as_posix() for file in found - {path.resolve()})
-    return ((path.name, path.read_bytes()), *((name, (folder / name).read_bytes()) for name in names))
+    found: dict[Path, bytes] = {}
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found[file] = file.read_bytes()
+            waiting += _imported(file, found[file], path.parent)
+    names = sorted(file.relative_to(path.parent).as_posix() for file in found if file != path)
+    return ((path.name, found[path]), *((name, found[path.parent / name]) for name in names))
+
+
+def _imported(file: Path, content: bytes, folder: Path) -> list[Path]:
+    """The files below `folder` that a file's import statements name; none where it cannot be parsed."""
+    try:
+        nodes = list(ast.walk(ast.parse(content)))
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            package = file.relative_to(folder).parent.parts
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names += [base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)]
+    found = []
+    for parts in (name.split(".") for name in names if name and name.split(".")[0] not in OURS):
+        for place in (folder.joinpath(*parts[:end]) for end in range(1, len(parts) + 1)):
+            found += [f for f in (place.with_name(f"{place.name}.py"), place / "__init__.py") if f.is_file()]
+    return found
 
 
 def _digest(files: Files) -> str:

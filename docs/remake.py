@@ -30,7 +30,7 @@ def main(words: list[str]) -> None:
     match words:
         case []:
             (setting,) = [s for s in load("reference").settings if s.name.startswith("digits ")]
-            figures = draw_all(setting, styles_of(setting.methods.values()), "paper")
+            figures = draw_all(setting, styles_of(setting.methods.values()), "paper", {"accuracy_compression_params"})
             (ROOT / "docs" / "accuracy_digits.png").write_bytes(figures.files["accuracy_compression_params.png"])
             readme = ROOT / "README.md"
             readme.write_text(with_table(readme.read_text(), setting))

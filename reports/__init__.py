@@ -59,9 +59,18 @@ def build(
     checked_place(out, *folders)
     results = load(*sources)
     results = results.only(*only) if only else results
-    report, files = _made(results, reference, style, out, folders[0] if alone else " ".join(map(str, sources)))
+    report, files = _made(results, reference, style, out, folders[0] if alone else _words(sources))
     write_report(out, files, *folders)
     return report
+
+
+def _words(sources: Sequence[str | Path]) -> str:
+    """The sources as the command line has them."""
+    flags = {REFERENCE: f"--with {REFERENCE}"}
+    texts = [str(source) for source in sources]
+    return " ".join(
+        flags.get(t) or (f"--wandb {t.removeprefix(ON_WANDB)}" if t.startswith(ON_WANDB) else t) for t in texts
+    )
 
 
 def summary_text(report: Report) -> str:

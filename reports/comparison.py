@@ -20,7 +20,6 @@ from reports.statistics import estimate
 from reports.table import NOTHING, interval
 from reports.tables import smallest_networks
 
-PLACE = ("results", "wandb", "project", "entity")  # where a run was carried out, which says nothing of it
 DIGITS = 1e-12  # of accuracies that are the same
 
 
@@ -60,7 +59,7 @@ def _runs(a: RunRecord, b: RunRecord) -> Iterator[Comparison]:
             raise UserError(f"{run.folder} cannot be compared: {run.problem}")
         if run.problem:
             yield Comparison(run.name, run.problem)
-    yield _differing("configuration", a.config, b.config)
+    yield _differing("configuration", *({k: v for k, v in run.config.items() if k in _told(run)} for run in (a, b)))
     yield _differing("environment", _environment(a), _environment(b))
     pairs = list(_paired(a, b))
     if pairs:
@@ -68,6 +67,11 @@ def _runs(a: RunRecord, b: RunRecord) -> Iterator[Comparison]:
     alone = len(a.points) + len(b.points) - 2 * len(pairs)
     if alone:
         yield Comparison("points of only one", str(alone))
+
+
+def _told(run: RunRecord) -> set[str]:
+    """The options that say something of a run, not of the place where it was carried out."""
+    return run.config.keys() - run.head.options("place").keys()
 
 
 def _paired(a: RunRecord, b: RunRecord) -> Iterator[tuple[Point, Point]]:
@@ -96,10 +100,17 @@ def _ratio(value: float | None) -> str:
 
 
 def _methods(found: Results, a: str, b: str) -> Iterator[Comparison]:
+    told = False
     for setting in found.settings:
         labels = [[m.label for m in setting.methods.values() if name in (m.label, m.plain, m.name)] for name in (a, b)]
         for label, other in ((x, y) for x in labels[0] for y in labels[1] if x != y):
+            told = True
             yield from _two_methods(setting, label, other)
+    if not told:
+        raise UserError(
+            f"no setting has both {a} and {b} as methods with finished runs; the dense network is in every table, and "
+            "--reference dense of report compares with it"
+        )
 
 
 def _two_methods(setting: Setting, a: str, b: str) -> Iterator[Comparison]:
@@ -186,6 +197,6 @@ def _common(options: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _differing(title: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
-    names = [n for n in sorted({*a, *b}) if a.get(n) != b.get(n) and n not in PLACE]
+    names = [n for n in sorted({*a, *b}) if a.get(n) != b.get(n)]
     rows = [{"": n, "first": str(a.get(n, NOTHING)), "second": str(b.get(n, NOTHING))} for n in names]
     return Comparison(f"{title}: what differs", pd.DataFrame(rows)) if rows else Comparison(title, "the same")

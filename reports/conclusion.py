@@ -190,8 +190,8 @@ def _spark(setting: Setting, method: Method) -> dict[str, Any]:
     def y(value: float) -> float:
         return round(height * min(max((top + 0.01 - value) / (SHOWN_BELOW_DENSE + 0.01), 0), 1), 1)
 
-    ratios = sorted({round(x, 3) for seed in method.seeds for x, _ in curve(setting, method, seed, SIZE)})
-    chosen = ratios[:: 1 + len(ratios) // 60]
+    ratios = sorted({x for seed in method.seeds for x, _ in curve(setting, method, seed, SIZE)})
+    chosen = [*ratios[:-1][:: 1 + len(ratios) // 60], *ratios[-1:]]
     places = []
     for ratio, found in top1_at(setting, method, SIZE, chosen).items():
         if len(found) == len(method.seeds):

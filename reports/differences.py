@@ -70,7 +70,7 @@ def paired_differences(setting: Setting, reference: str | None = None) -> Table 
     title = f"Test top-1 minus that of {label}, points, at equal compression of parameters"
     note = (
         "Paired by seed, with the 95 % t-interval (seeds); *: shown to differ, p < 0.05 in a paired t-test, corrected "
-        f"for all {sum(each.over.n > 1 for each in found.values())} comparisons of the table by Holm's method; "
+        f"for all {sum(not math.isnan(each.p) for each in found.values())} comparisons of the table by Holm's method; "
         "— where not both are reached"
     )
     return Table("paired_differences", title, note, pd.DataFrame(numbers), pd.DataFrame(shown))
@@ -123,7 +123,10 @@ def rankings(settings: Sequence[Setting]) -> list[Ranked]:
         found.append(Ranked(rules, by, ranking(sizes), []))
         reached = {label: [_top1(setting, label, RANKED_AT) for setting in group] for label in common}
         for ratio in RANKED_AT:
-            top1 = {label: [_mean(each[ratio]) for each in settings] for label, settings in reached.items()}
+            top1 = {
+                label: [_mean(each[ratio], setting.methods[label]) for each, setting in zip(at, group, strict=True)]
+                for label, at in reached.items()
+            }
             reaching = {label: values for label, values in top1.items() if None not in values}
             if len(reaching) > 1:
                 out = sorted(top1.keys() - reaching.keys())
@@ -132,8 +135,9 @@ def rankings(settings: Sequence[Setting]) -> list[Ranked]:
     return found
 
 
-def _mean(values: BySeed) -> float | None:
-    return sum(values.values()) / len(values) if values else None
+def _mean(values: BySeed, method: Method) -> float | None:
+    """The mean over all seeds of the method; None where one does not reach it."""
+    return sum(values.values()) / len(values) if values and len(values) == len(method.seeds) else None
 
 
 def ranks(found: Sequence[Ranked]) -> Table | None:

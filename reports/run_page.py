@@ -72,7 +72,9 @@ def run_page(run: RunRecord) -> dict[str, Any]:
 
 def command(run: RunRecord) -> str:
     """The command that makes the same run, with every option that is not of the place; empty where none is known."""
-    options = run.head.options("dense") | run.head.options("run")
+    own = {k: v for k, v in run.head.options("place").items() if k.startswith("pruner.")}  # such as a control's run
+    options = run.head.options("dense") | run.head.options("run") | own
+    options.pop("pruner.of_method", None)  # which the run itself finds out
     words = [
         f"--{name}={_written(value)}"
         for name, value in options.items()

@@ -13,6 +13,7 @@ from scipy.special import stdtr, stdtrit
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 LEVEL = 0.05  # below it a difference counts as shown
+ROUNDING = 1e-9  # of sums and logarithms, relative
 
 
 @dataclass(frozen=True)
@@ -53,21 +54,27 @@ def ratio_estimate(values: Sequence[float], lowest: float = 1.0) -> Estimate:
 
 
 def interpolate(curve: Sequence[tuple[float, float]], x: float) -> float | None:
-    """The value at `x` on a curve of (x, y) points, linear in log x; None outside of it, never beyond."""
+    """The value at `x` on a curve of (x, y) points, linear in log x; None outside of it, never beyond.
+
+    An `x` that is an end but for rounding, as a geometric mean of equal values may be, is that end.
+    """
     points = sorted(curve)
+    for end, value in (*points[:1], *points[-1:]):
+        if math.isclose(x, end, rel_tol=ROUNDING):
+            return value
     for (x0, y0), (x1, y1) in pairwise(points):
         if x0 <= x <= x1:
             share = 0.0 if x1 == x0 else math.log(x / x0) / math.log(x1 / x0)
             return y0 + share * (y1 - y0)
-    return points[0][1] if len(points) == 1 and points[0][0] == x else None
+    return None
 
 
 @dataclass(frozen=True)
 class Difference:
     """What one has more than another, over the seeds that both have; `p` is of the paired t-test.
 
-    `p` is NaN where there is no spread to test against: a single seed, or, to the resolution of the values, the same
-    difference at each.
+    `p` is NaN where there is nothing to test: a single seed, or no spread and no more than the resolution of the values
+    between them.
     """
 
     over: Estimate
@@ -75,11 +82,15 @@ class Difference:
 
 
 def difference(ours: Mapping[int, float], theirs: Mapping[int, float], resolution: float = 0.0) -> Difference:
-    """The difference of two methods' values by seed, which lie in [0, 1] and are known to `resolution`."""
+    """The difference of two methods' values by seed, which lie in [0, 1] and are known to `resolution`.
+
+    A spread below the resolution counts as one of that size: equal differences by chance prove little, large ones do.
+    """
     over = estimate([ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())], -1, 1)
-    if over.n < 2 or over.std <= max(1e-12, resolution / 2):
+    spread = max(over.std, resolution)
+    if over.n < 2 or spread <= ROUNDING or (over.std <= resolution and abs(over.mean) <= resolution):
         return Difference(over, math.nan)
-    return Difference(over, 2 * float(stdtr(over.n - 1, -abs(over.mean) * math.sqrt(over.n) / over.std)))
+    return Difference(over, 2 * float(stdtr(over.n - 1, -abs(over.mean) * math.sqrt(over.n) / spread)))
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -98,15 +109,10 @@ def tied_with_best(values: Mapping[str, Mapping[int, float]], resolution: float 
         return set()
     best = max(means, key=lambda name: means[name])
     others = [name for name in means if name != best]
-    p = holm([difference(values[best], values[name], resolution).p for name in others])
-    shown = dict(zip(others, p, strict=True))
-    return {best} | {name for name in others if not _lower(values[best], values[name], shown[name])}
-
-
-def _lower(best: Mapping[int, float], other: Mapping[int, float], p: float) -> bool:
-    """Whether the other is shown to be lower; a single seed, or none in common, shows nothing but equality."""
-    both = best.keys() & other.keys()
-    return any(best[s] != other[s] for s in both) or not both if len(both) < 2 else p < LEVEL
+    found = [difference(values[best], values[name], resolution) for name in others]
+    corrected = holm([each.p for each in found])
+    lower = {n for n, each, p in zip(others, found, corrected, strict=True) if p < LEVEL and each.over.mean > 0}
+    return {best, *others} - lower
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def _has_reference(config: RunConfig) -> bool:
     from benchmark.records import Damaged, Record
 
     runs = config.settings.results / "runs"
-    for folder in runs.glob(f"*-{REFERENCE}*-s{config.settings.seed}-*"):
+    for folder in runs.glob(f"*-{REFERENCE}*-s{str(config.settings.seed)[:12]}-*"):
         with contextlib.suppress(Damaged):
             if Record(folder).read_json("config.json").get("dense_key") == config.dense_id:
                 return True

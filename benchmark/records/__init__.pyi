@@ -5,7 +5,7 @@ from .files import (
     set_aside as set_aside,
     write_atomically as write_atomically,
 )
-from .masks import read_masks as read_masks, write_masks as write_masks
+from .masks import masks_file as masks_file, read_masks as read_masks, write_masks as write_masks
 from .record import Record as Record, open_record as open_record
 from .rows import End as End, Rows as Rows, read_rows as read_rows
 from .schema import (

@@ -275,16 +275,20 @@ METRICS: dict[str, Metric] = {
         "size",
     ),
     # latency, measured (p50), of torch: see latency_batch and latency_threads
-    "latency_dense": Metric("latency, dense", "s", "lower", _POINT, "Seconds of a batch, the whole network"),
-    "latency_structural": Metric("latency, structural", "s", "lower", _POINT, "Seconds of a batch without dead units"),
-    "latency_sparse": Metric("latency, sparse", "s", "lower", _POINT, "Seconds of a batch, layers in CSR where faster"),
-    "latency_batch": Metric("latency's batch", "images", "", _POINT, "Images of a batch whose latency is measured"),
-    "latency_threads": Metric("latency's threads", "", "", _POINT, "Threads that latency is measured with"),
+    "latency_dense": Metric("latency, dense", "s", "lower", (), "Seconds of a batch, the whole network", "cost"),
+    "latency_structural": Metric(
+        "latency, structural", "s", "lower", (), "Seconds of a batch without dead units", "cost"
+    ),
+    "latency_sparse": Metric(
+        "latency, sparse", "s", "lower", (), "Seconds of a batch, layers in CSR where faster", "cost"
+    ),
+    "latency_batch": Metric("latency's batch", "images", "", (), "Images of a batch whose latency is measured"),
+    "latency_threads": Metric("latency's threads", "", "", (), "Threads that latency is measured with"),
     "speedup_measured_structural": Metric(
-        "speed-up, measured structural", "×", "higher", _POINT, "Measured latency, dense ÷ without dead units"
+        "speed-up, measured structural", "×", "higher", (), "Measured latency, dense ÷ without dead units", "size"
     ),
     "speedup_measured_sparse": Metric(
-        "speed-up, measured sparse", "×", "higher", _POINT, "Measured latency, dense ÷ masked in sparse kernels"
+        "speed-up, measured sparse", "×", "higher", (), "Measured latency, dense ÷ masked in sparse kernels", "size"
     ),
     # activity of a layer, in the rows of `firing`
     "units": Metric("units", "units", "", (), "Units of a layer: neurons or channels"),

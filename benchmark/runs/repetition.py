@@ -40,7 +40,8 @@ def rerun(folder: Path, out: Path) -> Repeated:
     if out.resolve() == folder.resolve().parent.parent:
         raise UserError(f"{out} holds the run itself; choose another folder with --out")
     threads = read_json(folder / "environment.json").get("hardware", {}).get("threads")
-    config = run_config({**options, "results": str(out), "wandb": "off", "threads": options.get("threads") or threads})
+    here = {"results": str(out), "wandb": "off", "trackers": (), "threads": options.get("threads") or threads}
+    config = run_config({**options, **here})
     if config.id != (known := read_json(folder / "config.json")["id"]):
         commit = read_json(folder / "environment.json").get("commit")
         raise UserError(

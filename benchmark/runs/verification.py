@@ -13,7 +13,7 @@ import torch
 from benchmark.errors import UserError
 from benchmark.metrics import dense_flops
 from benchmark.network import MaskedModel, digest, shrink
-from benchmark.records import Damaged, Record, Row, read_masks
+from benchmark.records import Damaged, Record, Row, masks_file, read_masks
 from benchmark.runs.export import finished_network
 
 INPUTS = 8  # random ones, for which the network without dead units must say what the masked one says
@@ -71,11 +71,14 @@ def _wrong_files(folder: Path, points: list[Row]) -> Iterator[str]:
     """The files beside the rows that name their digests, where they are kept."""
     for number, point in enumerate(points):
         firing = folder / f"firing-{number}.safetensors"
-        if firing.is_file() and hashlib.sha256(firing.read_bytes()).hexdigest() != point.get("firing_sha256"):
+        if not firing.is_file() and point.get("firing_sha256"):
+            yield f"{firing.name} is missing"
+        elif firing.is_file() and hashlib.sha256(firing.read_bytes()).hexdigest() != point.get("firing_sha256"):
             yield f"{firing.name} is not what was measured"
     for sha in sorted({point["masks_sha256"] for point in points}):
         try:
-            read_masks(folder, sha)
+            if read_masks(folder, sha) is None:
+                yield f"{masks_file(folder, sha).name} is missing"
         except Damaged as error:
             yield f"{error.path.name}: {error.why}"
 

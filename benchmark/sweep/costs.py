@@ -85,7 +85,7 @@ class Pace:
         self._rates: list[float] = []  # FLOPs a second
         for root in {run.settings.results for run in runs}:
             for folder in sorted(root.glob("dense/*")):
-                with contextlib.suppress(Damaged, UserError, OSError, KeyError, TypeError):
+                with contextlib.suppress(Damaged, UserError, OSError, KeyError, TypeError, ValueError):
                     self._learn(Record(folder))
         self.trainings = len(self._rates)
 

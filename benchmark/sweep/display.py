@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import RunConfig
+from benchmark.errors import MethodError, UserError
 from benchmark.records import now
 from benchmark.runs import Outcome
-from benchmark.sweep.costs import costs_of
+from benchmark.sweep.costs import costs_of, starts_dense
 from benchmark.sweep.workers import Crew
 
 LOG = "sweep.log"  # in the results folder: when each run ended, and how
@@ -110,11 +111,14 @@ class Board:
 
 
 def last_epoch(run: RunConfig) -> Mapping[str, Any] | None:
-    """The last epoch's row of a run, or of the dense training that it waits for; None before the first."""
+    """The last epoch's row of a run, or of the dense training that it starts from; None before the first."""
     root = run.settings.results
-    return _last_row(root / "runs" / run.name / "epochs.jsonl") or _last_row(
-        root / "dense" / run.dense_id / "epochs.jsonl"
-    )
+    row = _last_row(root / "runs" / run.name / "epochs.jsonl")
+    if row is None:
+        with contextlib.suppress(MethodError, UserError):  # of an impossible plan, which the run itself will tell
+            if starts_dense(run):
+                return _last_row(root / "dense" / run.dense_id / "epochs.jsonl")
+    return row
 
 
 def _last_row(path: Path) -> Mapping[str, Any] | None:

@@ -6,6 +6,7 @@ A checkpoint holds all of it, so a run goes on where it was interrupted and ends
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -170,11 +171,19 @@ class Runner:
             file = self.record.folder / f"firing-{row['point']}.safetensors"
             row |= measure_firing(self.net, self.data, file)  # pyright: ignore[reportAssignmentType]
         if self.settings.measure_latency and point.stage == "trained":
-            rows = latencies(
-                self.net, self.data.shape, BATCHES, torch.get_num_threads(), find_engines(["torch", "csr"])
-            )
-            row |= {"latency": rows, **measured_speedups(rows)}  # pyright: ignore[reportAssignmentType]
+            row |= self._latency()  # pyright: ignore[reportAssignmentType]
         trainer.add(self.record.points, row)
+
+    def _latency(self) -> Row:
+        """The fields of measured latency; none, and a line that says why, where it cannot be measured."""
+        engines = find_engines(["torch", "csr"])
+        try:
+            rows = latencies(self.net, self.data.shape, BATCHES, torch.get_num_threads(), engines)
+        except Exception as error:  # what an engine cannot do is no fault of the method
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            print(f"{self.record.folder.name}: latency is not measured ({said})", file=sys.stderr)
+            return {}
+        return {"latency": rows, **measured_speedups(rows)}
 
     def _shows_firing(self, point: Point, row: PointRow) -> bool:
         """Whether firing rates belong to this point: by default the first, the last, and the one nearest to 16x.

@@ -282,7 +282,7 @@ def test_a_finished_run_is_exported_and_what_is_no_run_is_one_line(
 def test_a_report_of_nothing_says_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = _status(capsys, "report")
     assert status == 2
-    assert "report takes results folders, --wandb ENTITY/PROJECT[/SWEEP], or both" in err
+    assert "report takes results folders, --wandb ENTITY/PROJECT[/SWEEP], --with reference, or several" in err
 
 
 def test_a_report_of_two_folders_reads_both_and_lies_in_neither(

@@ -12,6 +12,7 @@ from benchmark.config.options import read_arguments, run_config
 from benchmark.config.run import RunConfig
 from benchmark.config.settings import Recipe, Settings
 from benchmark.errors import UserError
+from benchmark.user_code import code_of
 
 METHOD = (
     "from dataclasses import dataclass\nfrom benchmark import ScoredPruner\n\n\n"
@@ -116,6 +117,23 @@ def test_what_a_file_imports_from_beside_it_is_part_of_the_method(tmp_path: Path
     assert [*runs[0].files] == [f"code/pruner/{name}" for name in names]
     (tmp_path / "unused.py").write_text("one = 2\n")
     assert _run(f"--pruner {tmp_path}/mine.py:Mine").id == runs[1].id
+
+
+def test_imports_of_every_form_are_followed_and_what_is_elsewhere_is_not(tmp_path: Path) -> None:
+    for name, text in {
+        "mine.py": "import space.deep\nfrom linked import x\nfrom gone import y\nimport os, torch\n",
+        "space/deep.py": "from .near import a\nfrom . import nearer\n",
+        "space/near.py": "def broken(:\n",
+        "space/nearer.py": "",
+        "os/unrelated.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    target = tmp_path.parent / f"{tmp_path.name}_elsewhere.py"
+    target.write_text("x = 1\n")
+    (tmp_path / "linked.py").symlink_to(target)
+    names = [name for name, _ in code_of(tmp_path / "mine.py")]
+    assert names == ["mine.py", "linked.py", "space/deep.py", "space/near.py", "space/nearer.py"]
 
 
 def test_a_method_of_another_package_is_found_by_name_and_its_version_is_part_of_it(

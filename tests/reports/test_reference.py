@@ -46,6 +46,7 @@ def test_a_report_sets_reference_runs_beside_others(packed: Path, tmp_path: Path
     write_run(own, "mine", [point_row(0, 1, 0.9), point_row(1, 4, 0.85)], pruner="mine", seed=0)
     with pytest.raises(SystemExit, match="0"):
         main(["report", str(own), "--with", "reference", "--out", str(tmp_path / "out")])
+    assert f"prunebench report {own} --with reference</code>" in (tmp_path / "out" / "index.html").read_text()
     points = (tmp_path / "out" / "points.csv").read_text()
     assert "mine" in points
     assert "snip-1" in points

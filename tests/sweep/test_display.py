@@ -54,6 +54,12 @@ def test_a_line_a_run_says_how_far_it_is_and_the_last_one_what_is_left(tmp_path:
     assert "about 0:00:30 left" in shown
 
 
+def test_a_run_that_does_not_start_from_the_dense_training_has_not_begun_with_it(tmp_path: Path) -> None:
+    run = _run(tmp_path, "snip")
+    _write_epoch(tmp_path / "dense" / run.dense_id, 2)
+    assert last_epoch(run) is None
+
+
 def test_a_damaged_file_of_epochs_shows_nothing_and_ends_nothing(tmp_path: Path) -> None:
     run = _run(tmp_path, "snip")
     folder = tmp_path / "runs" / run.name

@@ -12,6 +12,7 @@ from benchmark.tracking.series import charted, series
 def test_what_changes_from_point_to_point_is_a_series_and_what_does_not_is_none() -> None:
     row = dict.fromkeys(get_type_hints(PointRow), 1.0) | {"stage": "trained"}
     constants = {"total", "params_total", "flops_dense", "bytes_dense", "point", "step", "round"}
+    constants |= {"latency_batch", "latency_threads"}
     numbers = {name for name in row if name in METRICS}
     assert {name.rpartition("/")[2] for name in series(row)} == numbers - constants | {"round"}
 

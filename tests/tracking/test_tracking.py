@@ -264,8 +264,8 @@ def test_the_death_of_the_clients_own_service_ends_the_mirror_and_not_the_run(
     _, said = process.communicate("end\n")
     assert process.returncode == 0
     assert time.monotonic() - begun < 30
-    assert len(said.splitlines()) == 2
-    assert "W&B: mirroring ended" in said
+    assert [line for line in said.splitlines() if line.startswith("W&B: mirroring ended")]
+    assert len([line for line in said.splitlines() if line.startswith("W&B")]) == 2  # the client may say more
 
 
 def test_a_client_that_cannot_begin_at_all_stops_no_run(
