@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+SHOWN = 80  # characters of a wrong name that an error shows
+
 
 class UserError(Exception):
     """Something the user can put right: shown as one line, without a traceback."""
@@ -22,6 +24,8 @@ def unknown(kind: str, name: str, known: Iterable[str], way_on: str = "") -> Use
     near = get_close_matches(name, names, n=1)
     guess = f", did you mean '{near[0]}'?" if near else ";"
     rest = f"; {way_on}" if way_on else ""
+    name = name if name.isprintable() else repr(name)[1:-1]
+    name = name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
     return UserError(f"unknown {kind} '{name}'{guess} known: {', '.join(names)}{rest}")
 
 

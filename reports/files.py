@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmark.records import ended_line
+
 OBJECT_BYTES = 2**20  # a configuration, an environment or a status has some kilobytes
 ROWS_BYTES = 64 * 2**20  # a run of 300 layers and 20 rounds has some megabytes of rows
 LINE_BYTES = 4 * 2**20
+CHAIN = b', "chain": "'  # how the digest at the end of a row begins
 ROWS = 100_000
 
 
@@ -26,16 +29,26 @@ def read_object(path: Path) -> Any:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """The rows of a JSON-lines file with their line numbers; none where there is no such file. Raises Damaged."""
+    """The rows of a JSON-lines file with their line numbers; none where there is no such file.
+
+    Raises Damaged, also where a row is not what its chain says, or does not come after the one before.
+    """
+    chain = ""
     for number, line in enumerate((_content(path, ROWS_BYTES) or b"").splitlines(), 1):
         if number > ROWS:
             raise Damaged(f"more than {ROWS:,} rows")
         if len(line) > LINE_BYTES:
             raise Damaged(f"line {number} has more than {LINE_BYTES // 2**20} MiB")
         try:
-            yield number, _parsed(line)
+            row = _parsed(line)
         except Damaged as error:
             raise Damaged(f"line {number}: {error}") from error
+        body, mark, _ = line.rpartition(CHAIN)
+        if mark:
+            ended, chain = ended_line(body, chain)
+            if ended != line + b"\n":
+                raise Damaged(f"line {number} was changed, or lines before it are missing")
+        yield number, row
 
 
 def _content(path: Path, limit: int) -> bytes | None:

@@ -85,7 +85,7 @@ def _of_method(setting: Setting, method: Method) -> Iterator[tuple[str, str]]:
     if few := [seed for seed in method.seeds if len(method.of_seed(seed)) < 5]:
         yield "thin", f"fewer than five operating points for seeds {_listed(few)}"
     if len(method.seeds) < 3:
-        yield "thin", f"fewer than the three seeds of the protocol: {_listed(method.seeds)}"
+        yield "thin", f"fewer than the three seeds of the protocol: seed {_listed(method.seeds)}"
 
 
 def _listed(numbers: list[int]) -> str:

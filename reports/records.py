@@ -173,6 +173,9 @@ def _record(name: str, content: Callable[[str], Any], standing: Callable[[], tup
     if not damage and status.state == "running":
         with contextlib.suppress(OSError, ValueError):  # then nobody can say whether a process holds it
             status = checked(Status, dict(zip(("state", "reason"), standing(), strict=True)))
+    for file, (count, _) in status.rows.items() if status.state == "done" else ():
+        if file in ROWS and file in found and len(found[file]) != count:
+            damage.append(f"damaged: {file}: {count} rows were written, {len(found[file])} are there")
     if not damage and status.state != "done":
         damage.append(f"{status.state}: {status.reason}".rstrip(": "))
     elif not damage and "config.json" not in found:

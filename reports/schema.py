@@ -10,7 +10,16 @@ import json
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 
 from reports.files import Damaged
@@ -224,6 +233,14 @@ class Status(_Part):
     reason: Text = ""
     started: Text = ""
     finished: Text = ""
+    rows: dict[str, tuple[Count, Text]] = {}  # by file: how many rows it has, and the chain of the last
+
+    @field_validator("rows", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        return (
+            {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()} if isinstance(value, dict) else value
+        )
 
 
 Row = TypeVar("Row")

@@ -84,4 +84,4 @@ def _metrics() -> None:
     for name, metric in METRICS.items():
         unit = "in [0, 1]" if metric.unit == "share" else metric.unit
         better = f"{metric.better} is better" if metric.better else ""
-        print(f"  {name:20s}{'; '.join(filter(None, [metric.about, unit, better]))}")
+        print(f"  {name:29s}{'; '.join(filter(None, [metric.about, unit, better]))}")

@@ -6,6 +6,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from benchmark.config import Settings, part_options, read_command
@@ -14,6 +15,9 @@ from benchmark.fields import MISSING, Option, allowed, construct, options_of, re
 
 WIDTH = 116  # of help
 COLUMN = 32  # where help explains an option
+RECIPE = Option(
+    "recipe", str | None, None, "options beneath those given: `prunebench list recipes`, a YAML file, config.json"
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ class Command:
         runs = {name: value for name, value in given.items() if name not in own}
         if not self.runs:
             require_known(runs, own, {})
+        for name in runs.keys() - options_of(Settings).keys():
+            if near := get_close_matches(name, own, n=1, cutoff=0.8):  # of the command's own, and no option of a run
+                raise UserError(f"unknown option '{shown(name)}', did you mean '{near[0]}'?")
         values = read_all(own, {n: v for n, v in given.items() if n in own}, self.name)
         return construct(self.cls, {**values, **({"runs": runs} if self.runs else {})})
 
@@ -66,7 +73,7 @@ class Command:
             parts += ["", "options:", *described(own.values())]
         if self.runs:
             _, given = read_command(arguments, {**options_of(Settings), **own})
-            parts += ["", "options of a run:", *described(options_of(Settings).values())]
+            parts += ["", "options of a run:", *described([RECIPE, *options_of(Settings).values()])]
             if more := part_options(given):
                 parts += ["", "own options of what is named:", *described(more.values())]
             else:

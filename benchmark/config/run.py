@@ -106,7 +106,12 @@ class RunConfig:
         """What a name begins with: the setting, and the method with its options."""
         method = "-".join([self._called("pruner"), *(_told(name, self.options[name]) for name in self._own_told)])
         parts = [self._called("dataset"), self._called("model"), self.settings.train.optimizer, method]
-        return re.sub(r"[^A-Za-z0-9._=+-]+", "_", "-".join(parts)).lstrip(".-")[: LONGEST - 40]
+        whole = re.sub(r"[^A-Za-z0-9._=+-]+", "_", "-".join(parts)).lstrip(".-")
+        if len(whole) <= LONGEST - 40:
+            return whole
+        cut = whole[: LONGEST - 40]
+        starts = [m.start() for m in re.finditer(r"-(?=[A-Za-z_])", cut)]  # rounds=10 is not cut to rounds=1
+        return cut[: starts[-1]] if starts else cut
 
     @property
     def head(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from .files import (
 )
 from .masks import masks_file as masks_file, read_masks as read_masks, write_masks as write_masks
 from .record import Record as Record, open_record as open_record
-from .rows import End as End, Rows as Rows, read_rows as read_rows
+from .rows import End as End, Rows as Rows, ended_line as ended_line, read_rows as read_rows
 from .schema import (
     METRICS as METRICS,
     ConfigFile as ConfigFile,

@@ -118,7 +118,7 @@ def _sound(data: bytes) -> Iterator[tuple[Row, str, int]]:
         line = data[start:stop]
         cut = line.rfind(b', "chain": "')
         body = line[:cut]
-        if cut < 0 or line != (ended := _ended(body, chain))[0]:
+        if cut < 0 or line != (ended := ended_line(body, chain))[0]:
             return
         try:
             row = json.loads(body + b"}")
@@ -134,12 +134,12 @@ def _lines(rows: Sequence[Mapping[str, Any]], end: End) -> tuple[bytes, End]:
     count, chain = end
     lines = []
     for row in rows:
-        line, chain = _ended(json.dumps(row)[:-1].encode(), chain)
+        line, chain = ended_line(json.dumps(row)[:-1].encode(), chain)
         lines.append(line)
     return b"".join(lines), [count + len(rows), chain]
 
 
-def _ended(body: bytes, chain: str) -> tuple[bytes, str]:
+def ended_line(body: bytes, chain: str) -> tuple[bytes, str]:
     """The line of `body`, a JSON object without its last bracket, and its chain."""
     chain = hashlib.sha256(chain.encode() + body).hexdigest()[:16]
     return body + f', "chain": "{chain}"}}\n'.encode(), chain

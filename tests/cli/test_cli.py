@@ -238,7 +238,10 @@ def test_list_names_methods_networks_and_datasets(capsys: pytest.CaptureFixture[
         ("methods", "lottery_ticket"),
         ("datasets", "fashion_mnist"),
         ("recipes", "nnrelief/vgg_like_cifar10_adam"),
-        ("metrics", "compression_params  Compression ratio (all parameters ÷ those kept); ×; higher is better"),
+        (
+            "metrics",
+            "compression_params           Compression ratio (all parameters ÷ those kept); ×; higher is better",
+        ),
     ]:
         status, out, _ = _status(capsys, "list", what)
         assert status == 0

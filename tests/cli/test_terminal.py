@@ -18,6 +18,7 @@ MISTAKES = {
     "run --seed={}": "seed must be a whole number, at least 0, got {}",
     "sweep --jobs 1.5 file": "jobs must be a whole number, at least 1 or auto or None, got 1.5",
     "export a b": "'b' is too much",
+    "sweep digits --dryrun": "unknown option 'dryrun', did you mean 'dry_run'?",
     "lst": "unknown command 'lst', did you mean 'list'?",
 }
 

@@ -186,6 +186,14 @@ def test_names_tell_options_apart_are_short_and_safe_on_any_file_system(tmp_path
     assert len(names) == 2
 
 
+def test_a_name_that_is_cut_ends_with_a_whole_option() -> None:
+    for rounds in (10, 1):
+        run = _run(
+            f"--model resnet_56 --dataset cifar100 --pruner nnrelief(alpha_conv=0.95,alpha_fc=0.99,rounds={rounds})"
+        )
+        assert run.name.partition("-s0-")[0].endswith("-alpha_conv=0.95-alpha_fc=0.99")
+
+
 def test_wrong_values_are_refused_in_code_too() -> None:
     from baselines.snip import SNIP
 

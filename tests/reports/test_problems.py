@@ -28,7 +28,7 @@ def test_failed_collapsed_and_thin_are_listed() -> None:
     assert (runs[4].name, "diverged: at epoch 2") in found
     assert (runs[5].name, "collapsed (it says the same of every image) in rounds 1") in found
     assert (f"random: {NAME}", "fewer than five operating points for seeds 0") in found
-    assert (f"random: {NAME}", "fewer than the three seeds of the protocol: 0") in found
+    assert (f"random: {NAME}", "fewer than the three seeds of the protocol: seed 0") in found
     assert (f"magnitude: {NAME}", "no dense run of seeds 4 to compare with: --pruner dense makes it") in found
     [setting] = settings_of(runs)
     assert 999 not in smallest_networks(setting).numbers["compression_params_mean"].to_list()

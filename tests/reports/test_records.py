@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.records import Record
+from benchmark.records import Record, Rows
 from reports.files import ROWS_BYTES
 from reports.records import RunRecord, read_sources
 from reports.schema import printable
@@ -211,3 +211,31 @@ def test_of_a_run_in_two_folders_the_finished_one_counts(tmp_path: Path) -> None
     first, second = read_sources(tmp_path / "a", tmp_path / "b")
     assert first.problem == f"interrupted: a signal; the same run as mine in {tmp_path / 'b'}, which is counted once"
     assert second.problem == ""
+
+
+@pytest.mark.parametrize("file", ["points.jsonl", "epochs.jsonl"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: [lines[0].replace("0.9", "0.8", 1), *lines[1:]],
+        lambda lines: lines[1:],
+        lambda lines: [*lines[:1], *lines],
+        lambda lines: lines[:-1],
+        lambda lines: [],
+    ],
+)
+def test_rows_that_are_not_what_was_written_are_damage(
+    tmp_path: Path, file: str, change: Callable[[list[str]], list[str]]
+) -> None:
+    folder = write_run(tmp_path, "one", [])
+    rows = Rows(folder / file)
+    (folder / file).unlink()
+    rows.append(*([point_row(n, 1 + n, 0.9) for n in range(3)] if file == "points.jsonl" else EPOCHS))
+    (folder / "status.json").write_text(json.dumps({"state": "done", "rows": {file: rows.end}}))
+    assert only(tmp_path).problem == ""
+    lines = (folder / file).read_text().splitlines(keepends=True)
+    (folder / file).write_text("".join(change(lines)))
+    assert only(tmp_path).problem.startswith(f"damaged: {file}: ")
+
+
+EPOCHS = [{"epoch": n, "round": 0, "val_top1": 0.9} for n in (1, 2, 3)]
