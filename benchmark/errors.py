@@ -26,7 +26,7 @@ def unknown(kind: str, name: str, known: Iterable[str], way_on: str = "") -> Use
     rest = f"; {way_on}" if way_on else ""
     name = name if name.isprintable() else repr(name)[1:-1]
     name = name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
-    return UserError(f"unknown {kind} '{name}'{guess} known: {', '.join(names)}{rest}")
+    return UserError(f"unknown {kind} '{name}'{guess} known: {', '.join(names) or 'none'}{rest}")
 
 
 class MethodError(Exception):

@@ -288,7 +288,8 @@ def _bounds(constraints: list[Any]) -> list[str]:
 
 def _plural(kind: Any) -> str:
     words = {"a whole number": "whole numbers", "a number": "numbers", "a text": "texts", "a path": "paths"}
-    return words.get(allowed(kind), allowed(kind))
+    first, comma, bounds = allowed(kind).partition(",")
+    return f"{words.get(first, first)}{comma}{bounds}"
 
 
 def _holds_truth(value: Any) -> bool:

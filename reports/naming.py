@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.records import RunRecord
+from reports.schema import Belongs
 
 SETTING = ("dataset", "model", "train.optimizer")  # names a setting; in what else settings differ comes behind
 OF_ALL = ("seed", "protocol")  # of the dense training, and no part of a setting's conditions
@@ -37,7 +38,7 @@ def by_setting(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
         peers[" · ".join(str(run.config[k]) for k in SETTING), run.rules].append(run)
     found: dict[str, list[RunRecord]] = {}
     for (base, rules), mine in peers.items():
-        conditions = [_without(run.head.options("dense"), OF_ALL) for run in mine]
+        conditions = _comparable(mine, "dense", OF_ALL)
         for run, name in zip(mine, _named(base, conditions, " · {}", " · "), strict=True):
             found.setdefault(f"{name} · {rules}", []).append(run)
     return {name: found[name] for name in sorted(found)}
@@ -53,7 +54,7 @@ def labels(runs: Sequence[RunRecord]) -> list[Label]:
         by_method[run.method].append(number)
     found: dict[int, Label] = {}
     for method, numbers in by_method.items():
-        options = [_without(runs[n].head.options("run"), OF_A_CURVE) for n in numbers]
+        options = _comparable([runs[n] for n in numbers], "run", OF_A_CURVE)
         plain = _named(short[method], options, " ({})", ", ")
         for n, text in zip(numbers, plain, strict=True):
             found[n] = Label(text + runs[n].marks, text, short[method])
@@ -79,6 +80,19 @@ def _named(name: str, options: list[dict[str, Any]], form: str, between: str) ->
         names.append((name + form.format(shown) if shown else name, "\n".join(_text(each, key) for key in differing)))
         exact[names[-1][0]].add(names[-1][1])
     return [f"{shown} #{_digest(full)}" if len(exact[shown]) > 1 else shown for shown, full in names]
+
+
+def _comparable(runs: Sequence[RunRecord], kind: Belongs, without: Sequence[str]) -> list[dict[str, Any]]:
+    """The options of each run by which it is told from the others.
+
+    An option that some record lacks came later, or went: at its default it is what was done without it.
+    """
+    options = [_without(run.head.options(kind), without) for run in runs]
+    everywhere = set(options[0]).intersection(*options[1:])
+    return [
+        {k: v for k, v in each.items() if k in everywhere or run.head.differs is None or k in run.head.differs}
+        for run, each in zip(runs, options, strict=True)
+    ]
 
 
 def _without(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

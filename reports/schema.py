@@ -189,6 +189,7 @@ class Head(_Part):
     protocol_number: Number | None = None
     method: Method = Method()
     config: Annotated[dict[str, Any], BeforeValidator(_options)]
+    differs: list[Text] | None = None  # options that are not at their default
     belongs: dict[Belongs, list[Text]] = {}  # what options belong to: the run alone, the dense training too, the place
 
     @model_validator(mode="after")

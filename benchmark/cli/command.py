@@ -61,7 +61,7 @@ class Command:
         if not self.runs:
             require_known(runs, own, {})
         for name in runs.keys() - options_of(Settings).keys():
-            if near := get_close_matches(name, own, n=1, cutoff=0.8):  # of the command's own, and no option of a run
+            if near := get_close_matches(name, own, n=1, cutoff=0.7):  # of the command's own, and no option of a run
                 raise UserError(f"unknown option '{shown(name)}', did you mean '{near[0]}'?")
         values = read_all(own, {n: v for n, v in given.items() if n in own}, self.name)
         return construct(self.cls, {**values, **({"runs": runs} if self.runs else {})})

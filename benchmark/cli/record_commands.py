@@ -94,7 +94,8 @@ def clean(command: Clean) -> int:
     if not command.yes:
         if not sys.stdin.isatty():
             raise UserError("clean asks before it removes, and nobody can answer here; --yes removes what is listed")
-        if input("remove these? [y/N] ").strip().lower() not in ("y", "yes"):
+        print("remove these? [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):  # nothing at its end, where input() raises
             print("nothing was removed")
             return 0
     print(f"{remove(found) / 1e6:.1f} MB removed")

@@ -127,6 +127,7 @@ class RunConfig:
             "dense_key": self.dense_id,
             "method": {"label": method.label, "call": self.call, **method.about, "options": self._method_options},
             "sources": {part: source.about for part, source in self.sources.items()},
+            "differs": sorted(self._differing()),
             "belongs": {kind: [n for n, to in self.belongs.items() if to == kind] for kind in kinds},
             "config": self.options,
         }

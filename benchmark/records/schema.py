@@ -136,6 +136,7 @@ class ConfigFile(TypedDict):
     dense_key: str  # the identity of the shared dense training
     method: Row  # its label, its call as in a sweep file, and where it is from if it is not this suite's
     sources: Row  # of pruner, model and dataset that are not this suite's
+    differs: list[str]  # options that are not at their default
     belongs: dict[str, list[str]]  # options of the run alone, of the dense training too, of the place
     config: Row  # all options by dotted name
 

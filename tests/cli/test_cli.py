@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import shlex
 import subprocess
@@ -342,9 +343,10 @@ def test_records_are_cleaned_only_when_somebody_says_so(
     status, out, err = _status(capsys, "clean", str(tmp_path))
     assert (status, "2.0 MB  half-written files" in out) == (2, True)
     assert "--yes removes what is listed" in err
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    for answer, left in (("", True), ("n", True), ("y", False)):
-        monkeypatch.setattr("builtins.input", lambda _, answer=answer: answer)
+    for answer, left in (("", True), ("\n", True), ("n\n", True), ("y\n", False)):  # the first: its end, by Ctrl-D
+        answering = io.StringIO(answer)
+        answering.isatty = lambda: True
+        monkeypatch.setattr("sys.stdin", answering)
         assert _status(capsys, "clean", str(tmp_path))[0] == 0
         assert litter.exists() == left
     status, out, _ = _status(capsys, "clean", str(tmp_path), "--yes")

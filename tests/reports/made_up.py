@@ -59,9 +59,11 @@ def run_record(
     protocol: str = "2",
     number: int = 2,
     classes: int = 10,
+    differs: Sequence[str] | None = None,
 ) -> RunRecord:
     config = {**CONFIG, "pruner": pruner, "seed": seed, **(options or {})}
     head = {"protocol": protocol, "protocol_number": number, "belongs": belongs(config), "config": config}
+    head["differs"] = None if differs is None else list(differs)
     return RunRecord(
         name=f"{pruner}-{seed}-{options or ''}{protocol}",
         head=checked(Head, head),

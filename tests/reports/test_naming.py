@@ -109,3 +109,15 @@ def test_the_folder_of_a_setting_is_its_own_whatever_else_is_reported(protocol: 
     alone = list(by_setting([run_record("snip", 0, POINT, protocol=protocol)]))
     others = [run_record("snip", 0, POINT, {"train.epochs": 9}, protocol="2" if protocol == "paper" else "paper")]
     assert alone[0] in by_setting([run_record("snip", 0, POINT, protocol=protocol), *others])
+
+
+def test_an_option_that_came_later_splits_no_setting_and_no_method_but_where_it_differs() -> None:
+    new = {"train.new": 0.5, "pruner.new": 1}
+    old = run_record("snip", 0, POINT)
+    at_default = run_record("snip", 1, POINT, new, differs=["seed"])
+    changed = run_record("snip", 2, POINT, {"train.new": 0.7, "pruner.new": 1}, differs=["seed", "train.new"])
+    [setting] = settings_of([old, at_default])
+    assert {label: method.seeds for label, method in setting.methods.items()} == {"snip": [0, 1]}
+    assert [len(runs) for runs in by_setting([old, at_default, changed]).values()] == [1, 2]
+    unknown = run_record("snip", 1, POINT, new)  # of a record that does not say what differs
+    assert len(by_setting([old, unknown])) == 2
