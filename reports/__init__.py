@@ -14,6 +14,8 @@ from reports.frames import Results
 from reports.records import MARKS, ON_WANDB, REFERENCE, read_sources
 from reports.table import Table, as_csv
 
+# Columns of the smallest networks that a terminal has no room for.
+IN_FILES_ONLY = ["compression (weights)", "speed-up, theoretical", "validation drop, points"]
 Style = Literal["paper", "paper-2col", "slides"]
 
 
@@ -77,7 +79,10 @@ def summary_text(report: Report) -> str:
     """The table of smallest networks, and where the page and the figures are."""
     lines, note = [], ""
     for name, (smallest, *_) in report.tables.items():
-        lines += [name, smallest.title, smallest.shown.to_string(index=False), ""]
+        shown = smallest.shown.drop(columns=IN_FILES_ONLY).rename(
+            columns=lambda head: head.removesuffix(" (parameters)")
+        )
+        lines += [name, smallest.title, shown.to_string(index=False), ""]
         note = smallest.note
     if note:
         lines += textwrap.wrap(f"{note}.", 110)
