@@ -12,30 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.cli.entry import main
 from benchmark.records.record import Record
+from tests.cli.calling import called
 
 QUICK = ["--train.epochs=1", "--retrain.epochs=1", "--train_limit=200", "--wandb=off", "--device=cpu"]
 QUICK += ["--results", "results"]
-
-
-def _status(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as caught:
-        main(words)
-    out = capsys.readouterr()
-    return int(caught.value.code or 0), out.out, out.err
-
-
-def test_help_does_not_load_torch() -> None:
-    code = (
-        "import sys\nfrom benchmark.cli import main\n"
-        "for words in (['--help'], ['run', '--help'], ['report', '--help']):\n"
-        "    try: main(words)\n    except SystemExit as end: assert not end.code\n"
-        "assert 'torch' not in sys.modules\nassert 'wandb' not in sys.modules\n"
-    )
-    root = Path(__file__).parents[2]
-    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert "--train.epochs" in found.stdout
 
 
 def test_a_run_imports_nothing_that_it_can_do_without(tmp_path: Path) -> None:
@@ -52,7 +33,7 @@ def test_a_run_imports_nothing_that_it_can_do_without(tmp_path: Path) -> None:
 
 
 def test_a_profile_says_where_time_went_and_leaves_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = _status(capsys, "run", "--pruner", "snip", *QUICK, "--profile")
+    status, out, _ = called(capsys, "run", "--pruner", "snip", *QUICK, "--profile")
     assert status == 0
     assert {"training", "evaluation", "pruning", "measuring", "checkpoints"} <= set(out.split())
     assert len(out.splitlines()) < 45
@@ -61,30 +42,24 @@ def test_a_profile_says_where_time_went_and_leaves_a_trace(tmp_path: Path, capsy
     assert {"prunebench: training", "aten::linear"} <= names
 
 
-def test_a_methods_own_options_are_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = _status(capsys, "run", "--pruner", "nnrelief", "--help")
-    assert status == 0
-    assert "--pruner.alpha_conv" in out
-
-
 def test_from_a_sweep_file_to_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text("method: grid\nparameters:\n  pruner: {values: [dense, 'magnitude(rounds=1)', snip]}\n")
-    status, out, _ = _status(capsys, "sweep", "sweep.yaml", "--dry-run", *QUICK)
+    status, out, _ = called(capsys, "sweep", "sweep.yaml", "--dry-run", *QUICK)
     assert status == 0
     assert "3 runs: 3 missing" in out
     assert not (tmp_path / "results").exists()
-    assert _status(capsys, "sweep", "sweep.yaml", *QUICK)[0] == 0
-    status, out, _ = _status(capsys, "sweep", "sweep.yaml", *QUICK)
+    assert called(capsys, "sweep", "sweep.yaml", *QUICK)[0] == 0
+    status, out, _ = called(capsys, "sweep", "sweep.yaml", *QUICK)
     assert status == 0
     assert "3 of 3 runs ended before" in out
-    status, out, _ = _status(capsys, "report", "results")
+    status, out, _ = called(capsys, "report", "results")
     assert status == 0
     assert "Smallest network" in out
     page = tmp_path / "results" / "report" / "index.html"
     first = {p.name: p.read_bytes() for p in page.parent.rglob("*") if p.is_file()}
     assert len(first) >= 11
-    _status(capsys, "report", "results")
+    called(capsys, "report", "results")
     assert first == {p.name: p.read_bytes() for p in page.parent.rglob("*") if p.is_file()}
 
 
@@ -96,7 +71,7 @@ def test_a_failing_run_stops_no_other_and_the_status_says_so(
         "method: grid\nparameters:\n  pruner: {value: snip}\n  train.optimizer: {value: sgd}\n"
         "  train.lr: {values: [1.0e+30, 0.1]}\n"
     )
-    status, out, err = _status(capsys, "sweep", "sweep.yaml", *QUICK)
+    status, out, err = called(capsys, "sweep", "sweep.yaml", *QUICK)
     assert status == 1
     assert "2 runs: 1 diverged, 1 done" in out
     assert "loss is not finite at epoch 1" in err
@@ -110,8 +85,8 @@ def test_two_jobs_give_the_same_records_as_one(tmp_path: Path, capsys: pytest.Ca
     sweep.write_text(
         "method: grid\nparameters:\n  pruner: {values: ['magnitude(rounds=1)', 'mine.py:Mine(rounds=1)']}\n"
     )
-    assert _status(capsys, "sweep", "sweep.yaml", *QUICK)[0] == 0
-    assert _status(capsys, "sweep", "sweep.yaml", *QUICK, "--results", "pool", "--jobs", "2")[0] == 0
+    assert called(capsys, "sweep", "sweep.yaml", *QUICK)[0] == 0
+    assert called(capsys, "sweep", "sweep.yaml", *QUICK, "--results", "pool", "--jobs", "2")[0] == 0
     runs = [Record(run) for run in sorted((tmp_path / "results" / "runs").iterdir())]
     assert len(runs) == 2
     for run in runs:
@@ -132,15 +107,15 @@ def test_failed_runs_are_done_again_only_when_asked(tmp_path: Path, capsys: pyte
         "method: grid\nparameters:\n  pruner: {values: [random, 'mine.py:Mine(rounds=1)']}\n"
     )
     words = ["sweep", "sweep.yaml", *QUICK]
-    status, out, err = _status(capsys, *words)
+    status, out, err = called(capsys, *words)
     assert status == 1
     assert "2 runs: 1 done, 1 failed" in out
     assert "ValueError: not yet" in err
-    assert "2 of 2 runs ended before" in _status(capsys, *words)[1]
+    assert "2 of 2 runs ended before" in called(capsys, *words)[1]
 
     (tmp_path / "needed").write_text("")
-    assert _status(capsys, *words)[0] == 1
-    status, out, _ = _status(capsys, *words, "--retry_failed")
+    assert called(capsys, *words)[0] == 1
+    status, out, _ = called(capsys, *words, "--retry_failed")
     assert status == 0
     assert "2 runs: 2 done" in out
 
@@ -152,12 +127,12 @@ def test_a_run_says_what_to_run_beside_it_and_that_it_was_done_before(
         *["run", "--train.epochs", "1", "--train_limit", "200", "--wandb", "off", "--device", "cpu", "--results"],
         str(tmp_path),
     ]
-    status, out, err = _status(capsys, *words, "--pruner", "snip(sparsity=0.5)", "--train.decay_at", "0.5", "0.75")
+    status, out, err = called(capsys, *words, "--pruner", "snip(sparsity=0.5)", "--train.decay_at", "0.5", "0.75")
     assert (status, out.splitlines()[-1][:6]) == (0, "done  ")
     said = "no dense run to compare it with lies beside it: prunebench run "
     (line,) = [line for line in err.splitlines() if line.startswith(said)]
-    assert _status(capsys, "run", *shlex.split(line.removeprefix(said)))[0] == 0
-    status, out, err = _status(capsys, *words, "--pruner", "snip(sparsity=0.5)", "--train.decay_at", "0.5", "0.75")
+    assert called(capsys, "run", *shlex.split(line.removeprefix(said)))[0] == 0
+    status, out, err = called(capsys, *words, "--pruner", "snip(sparsity=0.5)", "--train.decay_at", "0.5", "0.75")
     assert (status, out.splitlines()[-1][:11], "no dense run" in err) == (0, "done before", False)
 
 
@@ -168,12 +143,12 @@ def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
         "method: grid\nparameters:\n  pruner: {value: magnitude(rounds=1)}\n  seed: {values: [0, 1, 2]}\n"
     )
     words = ["sweep", "sweep.yaml", *QUICK]
-    assert "to do: 6 epochs" in _status(capsys, *words, "--dry_run")[1]
-    assert _status(capsys, *words, "--seed", "0")[0] == 0
-    assert _status(capsys, *words, "--seed", "1")[0] == 0
+    assert "to do: 6 epochs" in called(capsys, *words, "--dry_run")[1]
+    assert called(capsys, *words, "--seed", "0")[0] == 0
+    assert called(capsys, *words, "--seed", "1")[0] == 0
     (half,) = (tmp_path / "results" / "runs").glob("*-s1-*")
     Record(half).update_status("running")
-    status, out, _ = _status(capsys, *words, "--dry_run")
+    status, out, _ = called(capsys, *words, "--dry_run")
     assert status == 0
     assert "3 runs: 1 done, 1 interrupted, 1 missing" in out
     assert "to do: 3 epochs" in out
@@ -226,33 +201,12 @@ def test_a_mistake_gets_one_line_status_2_and_writes_nothing(
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (raw / f"{name}-ubyte").write_bytes(b"damaged")
     before = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*"))
-    status, out, err = _status(capsys, *words.split())
+    status, out, err = called(capsys, *words.split())
     assert status == 2
     assert message in err
     assert len(err.splitlines()) == 1
     assert out == ""
     assert sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*")) == before
-
-
-def test_list_names_methods_networks_and_datasets(capsys: pytest.CaptureFixture[str]) -> None:
-    for what, expected in [
-        ("methods", "lottery_ticket"),
-        ("datasets", "fashion_mnist"),
-        ("recipes", "nnrelief/vgg_like_cifar10_adam"),
-        (
-            "metrics",
-            "compression_params           Compression ratio (all parameters ÷ those kept); ×; higher is better",
-        ),
-    ]:
-        status, out, _ = _status(capsys, "list", what)
-        assert status == 0
-        assert expected in out
-
-
-def test_the_embedded_dataset_is_described(capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = _status(capsys, "data", "digits")
-    assert status == 0
-    assert "1,437 training and 360 test images of 1x8x8, 10 classes" in out
 
 
 def test_the_data_folder_of_the_environment_is_used(
@@ -263,7 +217,7 @@ def test_the_data_folder_of_the_environment_is_used(
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (folder / f"{name}-ubyte").write_bytes(b"not the published file")
     monkeypatch.setenv("PRUNEBENCH_DATA", str(tmp_path))
-    status, _, err = _status(capsys, "data", "mnist")
+    status, _, err = called(capsys, "data", "mnist")
     assert status == 2
     assert f"{folder / 'train-images-idx3-ubyte'} differs" in err
 
@@ -271,20 +225,20 @@ def test_the_data_folder_of_the_environment_is_used(
 def test_a_finished_run_is_exported_and_what_is_no_run_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _status(capsys, "run", "--pruner", "snip", *QUICK)[0] == 0
+    assert called(capsys, "run", "--pruner", "snip", *QUICK)[0] == 0
     (folder,) = (tmp_path / "results" / "runs").iterdir()
-    status, out, _ = _status(capsys, "export", str(folder))
+    status, out, _ = called(capsys, "export", str(folder))
     assert status == 0
     assert [Path(line).name for line in out.split()] == ["shrunk.safetensors", "masked.safetensors", "metadata.json"]
     assert all(Path(line).stat().st_size > 0 for line in out.split())
-    status, _, err = _status(capsys, "export", str(tmp_path))
+    status, _, err = called(capsys, "export", str(tmp_path))
     assert status == 2
     assert "no run in" in err
-    assert _status(capsys, "export", str(folder), "--format", "onx")[0] == 2
+    assert called(capsys, "export", str(folder), "--format", "onx")[0] == 2
 
 
 def test_a_report_of_nothing_says_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
-    status, _, err = _status(capsys, "report")
+    status, _, err = called(capsys, "report")
     assert status == 2
     assert "report takes results folders, --wandb ENTITY/PROJECT[/SWEEP], --with reference, or several" in err
 
@@ -295,7 +249,7 @@ def test_a_report_of_two_folders_reads_both_and_lies_in_neither(
     monkeypatch.chdir(tmp_path)
     for name in ("one", "two"):
         (tmp_path / name / "runs" / f"run-{name}").mkdir(parents=True)
-    status, out, _ = _status(capsys, "report", "one", "two")
+    status, out, _ = called(capsys, "report", "one", "two")
     assert status == 0
     assert "run-one" in out
     assert "run-two" in out
@@ -303,35 +257,8 @@ def test_a_report_of_two_folders_reads_both_and_lies_in_neither(
 
 
 def test_a_folder_may_be_called_like_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _status(capsys, "run", "--pruner", "snip", *QUICK[:-2], "--results=[1]")[0] == 0
+    assert called(capsys, "run", "--pruner", "snip", *QUICK[:-2], "--results=[1]")[0] == 0
     assert [p.name for p in tmp_path.iterdir()] == ["[1]"]
-
-
-def test_the_catalogue_does_not_load_torch() -> None:
-    code = (
-        "import sys\nfrom benchmark.cli import main\n"
-        "try: main(['list'])\nexcept SystemExit as end: assert not end.code\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    root = Path(__file__).parents[2]
-    found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert "resnet_110" in found.stdout
-    assert "tiny_imagenet" in found.stdout
-
-
-def test_each_command_explains_each_of_its_options(capsys: pytest.CaptureFixture[str]) -> None:
-    from benchmark.cli.commands import COMMANDS
-
-    for name, command in COMMANDS.items():
-        status, out, _ = _status(capsys, name, "--help")
-        assert status == 0
-        assert command.summary in out
-        for option in command.options.values():
-            assert f"--{option.name} " in out
-            assert option.about or option.name == "format"
-    _, out, _ = _status(capsys, "run", "--pruner", "nnrelief", "--model", "resnet_20", "--help")
-    for told in ("--pruner.alpha_conv", "share of a filter's signal that is kept", "--model.shortcut", "(default: a)"):
-        assert told in out
 
 
 def test_records_are_cleaned_only_when_somebody_says_so(
@@ -340,14 +267,14 @@ def test_records_are_cleaned_only_when_somebody_says_so(
     litter = tmp_path / "runs" / "a" / "config.json.1.part"
     litter.parent.mkdir(parents=True)
     litter.write_bytes(b"x" * 2_000_000)
-    status, out, err = _status(capsys, "clean", str(tmp_path))
+    status, out, err = called(capsys, "clean", str(tmp_path))
     assert (status, "2.0 MB  half-written files" in out) == (2, True)
     assert "--yes removes what is listed" in err
     for answer, left in (("", True), ("\n", True), ("n\n", True), ("y\n", False)):  # the first: its end, by Ctrl-D
         answering = io.StringIO(answer)
         answering.isatty = lambda: True
         monkeypatch.setattr("sys.stdin", answering)
-        assert _status(capsys, "clean", str(tmp_path))[0] == 0
+        assert called(capsys, "clean", str(tmp_path))[0] == 0
         assert litter.exists() == left
-    status, out, _ = _status(capsys, "clean", str(tmp_path), "--yes")
+    status, out, _ = called(capsys, "clean", str(tmp_path), "--yes")
     assert (status, "nothing in" in out) == (0, True)
