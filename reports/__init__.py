@@ -11,7 +11,7 @@ from typing import Literal
 from reports.curves import Setting
 from reports.folder import checked_place, write_report
 from reports.frames import Results
-from reports.records import MARKS, ON_WANDB, REFERENCE, read_sources
+from reports.records import MARKS, ON_WANDB, SHIPPED, read_sources
 from reports.table import Table, as_csv
 
 # Columns of the smallest networks that a terminal has no room for.
@@ -55,7 +55,7 @@ def build(
     Raises UserError as `load` does, for a method that is not there, and where `out` cannot be written or is no place
     for a report.
     """
-    folders = [Path(s) for s in sources if str(s) != REFERENCE and not str(s).startswith(ON_WANDB)]
+    folders = [Path(s) for s in sources if str(s) != SHIPPED and not str(s).startswith(ON_WANDB)]
     alone = len(sources) == len(folders) == 1
     out = out or (folders[0] / "report" if alone else Path("report"))
     checked_place(out, *folders)
@@ -68,7 +68,7 @@ def build(
 
 def _words(sources: Sequence[str | Path]) -> str:
     """The sources as the command line has them."""
-    flags = {REFERENCE: f"--with {REFERENCE}"}
+    flags = {SHIPPED: f"--with {SHIPPED}"}
     texts = [str(source) for source in sources]
     return " ".join(
         flags.get(t) or (f"--wandb {t.removeprefix(ON_WANDB)}" if t.startswith(ON_WANDB) else t) for t in texts

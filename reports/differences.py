@@ -16,7 +16,7 @@ from reports.statistics import LEVEL, Difference, Ranking, difference, holm, ran
 from reports.table import NOTHING, Table, columns_of, interval
 from reports.tables import COMPRESSIONS, top1_at
 
-ALLOWED = 0.01  # the drop at which methods are ranked, and by which the reference is chosen
+ALLOWED = 0.01  # the drop at which methods are ranked and shown first, and by which the reference is chosen
 RANKED_AT = (4, 16)  # times compressed
 BySeed = dict[int, float]
 

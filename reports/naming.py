@@ -66,7 +66,7 @@ def folder_name(setting: str) -> str:
     plain = r"[a-z0-9][a-z0-9_.=]*( · [a-z0-9_.=]+)* · protocol \d+( paper)?"
     if len(setting) <= 80 and re.fullmatch(plain, setting):
         return setting.replace(" · ", "-").replace(" ", "-")
-    return f"{re.sub(r'[^a-z0-9_.=]+', '-', setting.lower()).strip('-.')[:60]}-{_digest(setting)}"
+    return f"{re.sub(r'[^a-z0-9_.=]+', '-', setting.lower()).strip('-.')[:60]}-{short_digest(setting)}"
 
 
 def _named(name: str, options: list[dict[str, Any]], form: str, between: str) -> list[str]:
@@ -79,7 +79,7 @@ def _named(name: str, options: list[dict[str, Any]], form: str, between: str) ->
         shown = between.join(f"{key.removeprefix('pruner.')}={each.get(key)}" for key in differing)
         names.append((name + form.format(shown) if shown else name, "\n".join(_text(each, key) for key in differing)))
         exact[names[-1][0]].add(names[-1][1])
-    return [f"{shown} #{_digest(full)}" if len(exact[shown]) > 1 else shown for shown, full in names]
+    return [f"{shown} #{short_digest(full)}" if len(exact[shown]) > 1 else shown for shown, full in names]
 
 
 def _comparable(runs: Sequence[RunRecord], kind: Belongs, without: Sequence[str]) -> list[dict[str, Any]]:
@@ -103,5 +103,6 @@ def _text(options: Mapping[str, Any], name: str) -> str:
     return json.dumps(options.get(name))
 
 
-def _digest(text: str) -> str:
+def short_digest(text: str) -> str:
+    """What tells long or odd names apart in eight characters."""
     return hashlib.sha256(text.encode()).hexdigest()[:8]

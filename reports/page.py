@@ -15,19 +15,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reports.conclusion import conclusions, points_of_accuracy
 from reports.curves import Method, Setting
+from reports.differences import ALLOWED
 from reports.figures import Figures
 from reports.figures.cost import AT, dense_by_budget, reached
-from reports.figures.means import COMPRESSION, heading, measured
+from reports.figures.means import COMPRESSION, heading
 from reports.records import RunRecord
 from reports.run_page import page_names, run_page
 from reports.schema import printable
 from reports.styles import Style
 from reports.table import Table
-from reports.tables import DROPS
+from reports.tables import DROPS, measured_speedups
 
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = {"d3.min.js": "vendor/d3.min.js", "plot.umd.min.js": "vendor/plot.umd.min.js", "page.js": "page.js"}
-ALLOWED = 0.01  # what the page shows first
 LARGEST = 5_500_000  # bytes of the page; figures for which there is no room are shown from the files beside it
 COLUMNS = (
     *(("method", "text"), ("compression", "number"), ("speed-up, structural", "number")),
@@ -171,7 +171,7 @@ class Pages:
 
 def _axes(setting: Setting) -> list[tuple[str, str]]:
     """What accuracy can be looked at against, by name, with what the axis says."""
-    names = (COMPRESSION, "speedup_theoretical", "speedup_structural", *measured(setting))
+    names = (COMPRESSION, "speedup_theoretical", "speedup_structural", *measured_speedups(setting))
     return [*((name, heading(name)) for name in names), ("budget", "Training, × dense (epochs)")]
 
 

@@ -31,7 +31,7 @@ MARKS = {  # behind a method's name, and what they say
     "‡": "‡: data files that are not the published ones",
 }
 ON_WANDB = "wandb:"  # how a source begins that is no folder
-REFERENCE = "reference"  # the source that comes with this package
+SHIPPED = "reference"  # the source that comes with this package
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,10 @@ def read_sources(*sources: str | Path) -> list[RunRecord]:
     Raises UserError where a source cannot be read or holds no run.
     """
     texts = {str(source): source for source in sources}  # a source given twice is read once
-    found = [run for text, source in texts.items() if text != REFERENCE for run in _runs_of(source)]
-    if REFERENCE in texts:
+    found = [run for text, source in texts.items() if text != SHIPPED for run in _runs_of(source)]
+    if SHIPPED in texts:
         known = {run.head.id for run in found}
-        found += [run for run in _unpacked(packed_runs(), REFERENCE) if run.head.id not in known]
+        found += [run for run in _unpacked(packed_runs(), SHIPPED) if run.head.id not in known]
     return sorted(_each_once(found), key=lambda run: run.name)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shlex
@@ -11,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from benchmark.records import METRICS
+from reports.naming import short_digest
 from reports.records import RunRecord
 from reports.schema import Point
 from reports.table import NOTHING
@@ -28,7 +28,7 @@ def page_names(runs: Sequence[RunRecord]) -> list[str]:
     for run in runs:
         name = run.name
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.=-]{0,150}", name):
-            name = f"{re.sub(r'[^A-Za-z0-9_=-]+', '-', name)[:80].strip('-')}-{_digest(name)}"
+            name = f"{re.sub(r'[^A-Za-z0-9_=-]+', '-', name)[:80].strip('-')}-{short_digest(name)}"
         first, number = name, 1
         while name.lower() in taken:  # copies, and file systems that know no capitals
             number += 1
@@ -102,7 +102,3 @@ def _cell(point: Point, name: str) -> str:
     if isinstance(value, bool | str | int):
         return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
     return f"{value:.3g}{unit if unit == '×' else ''}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]

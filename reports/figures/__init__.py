@@ -14,10 +14,11 @@ from reports.figures.agreement import agreement
 from reports.figures.cost import cost
 from reports.figures.house import LOOKS, Drawn, Look, files_of, looking
 from reports.figures.layers import densities, firing
-from reports.figures.means import COMPRESSION, alike, heading, measured
+from reports.figures.means import COMPRESSION, alike, heading
 from reports.figures.ratios import speedups, targets
 from reports.figures.training import retraining, training
 from reports.styles import Style
+from reports.tables import measured_speedups
 
 PAPER = "paper"
 
@@ -67,7 +68,7 @@ def _figures(
 ) -> Iterator[tuple[str, Callable[[], Drawn | None]]]:
     """The stem of each figure, and what draws it, or finds that there is nothing to draw."""
     shown = []
-    for x in (COMPRESSION, "speedup_theoretical", "speedup_structural", *measured(setting)):
+    for x in (COMPRESSION, "speedup_theoretical", "speedup_structural", *measured_speedups(setting)):
         if same := next((other for other in shown if alike(setting, x, other)), None):
             left_out.append(f"accuracy_{x}: within 10 % everywhere it is accuracy_{same} ({heading(same)})")
         else:

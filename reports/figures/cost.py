@@ -12,8 +12,7 @@ from reports.figures.means import all_at
 from reports.schema import Point
 from reports.statistics import Estimate, estimate, ratio_estimate
 from reports.styles import Style
-
-AT = (8, 16)  # times compressed
+from reports.tables import AT
 
 
 def cost(setting: Setting, look: Look, styles: Mapping[str, Style]) -> Drawn | None:

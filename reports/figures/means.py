@@ -61,12 +61,6 @@ def points_of(method: Method, x: str = COMPRESSION) -> list[Point]:
     return [point for point in points if point.value(x) is not None]
 
 
-def measured(setting: Setting) -> list[str]:
-    """The names of speed-ups that were measured of any point."""
-    methods = setting.methods.values()
-    return sorted({name for method in methods for point in points_of(method) for name in point.measured or ()})
-
-
 def alike(setting: Setting, x: str, other: str) -> bool:
     """Whether all points have nearly the same place on two axes."""
     places = [(p.value(x), p.value(other)) for method in setting.methods.values() for p in points_of(method)]

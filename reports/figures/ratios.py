@@ -11,16 +11,17 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from benchmark.records import METRICS
 from reports.curves import Setting
 from reports.figures.house import Drawn, Legend, Look, aside, in_lines, name, new_figure, ratios
-from reports.figures.means import COMPRESSION, EQUAL, all_at, logarithm, measured
+from reports.figures.means import COMPRESSION, EQUAL, all_at, logarithm
 from reports.statistics import Estimate, ratio_estimate
 from reports.styles import COLOURS, Style
+from reports.tables import measured_speedups
 
 COUNTED = (COMPRESSION, "speedup_theoretical", "speedup_structural")
 
 
 def speedups(setting: Setting, look: Look) -> Drawn | None:
     """Compression and speed-ups of each method at equal compression, as bars."""
-    counted = [*COUNTED, *measured(setting)]
+    counted = [*COUNTED, *measured_speedups(setting)]
     rows: dict[str, dict[str, Estimate]] = {}
     for method in setting.methods.values():
         found = {c: all_at(setting, method, logarithm(c), EQUAL) for c in counted}
