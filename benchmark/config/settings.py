@@ -111,6 +111,7 @@ class Settings:
     data_dir: Place[Path | None] = None  # folder of the datasets; default: $PRUNEBENCH_DATA, else ./data
     results: Place[Path] = Path("results")  # root of the records
     device: Place[str] = "auto"  # cpu, cuda, mps; auto: the fastest there is
+    cuda_graph: Place[bool] = True  # on a GPU, replay a captured optimiser step: as many kernels, one launch
     threads: Place[Count | None] = None  # of a CPU; None: by the size of the network and the cores there are
     wandb: Place[Literal["online", "offline", "off", "auto"]] = "auto"  # auto: online if a key is there
     project: Place[str] = "nnrelief-bench"  # of W&B

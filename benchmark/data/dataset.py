@@ -23,6 +23,7 @@ Batches = Sequence[Batch]
 Shape = tuple[int, int, int]
 CPU_ELEMENTS = 1 << 18  # numbers of network input evaluated together: 85 images of 3 x 32 x 32
 READY_ELEMENTS = 1 << 22  # 16 MB of inputs: digits
+GPU_READY_ELEMENTS = 1 << 26  # 268 MB: MNIST
 GPU_ELEMENTS = 1 << 25  # 222 images of 3 x 224 x 224
 
 
@@ -53,8 +54,9 @@ class Dataset:
     @cached_property
     def inputs(self) -> Tensor | None:
         """The training images as inputs, made once, where they are few and never augmented."""
-        few = self.train.images.numel() <= READY_ELEMENTS
-        return normaliser(self)(self.train.images) if few and not self.augment else None
+        images = self.train.images
+        few = images.numel() <= (GPU_READY_ELEMENTS if images.is_cuda else READY_ELEMENTS)
+        return normaliser(self)(images) if few and not self.augment else None
 
 
 def load_dataset(

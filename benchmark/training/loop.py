@@ -17,6 +17,7 @@ from benchmark.data import Batch
 from benchmark.errors import Diverged
 from benchmark.metrics import Autocast
 from benchmark.network import MaskedModel, spare_dynamo
+from benchmark.training.graphs import Step, StepGraph
 from benchmark.training.soft import Objective, cross_entropy
 from benchmark.training.stopping import Stop
 
@@ -60,11 +61,13 @@ def train_steps(
     *,
     seeds: Sequence[int] | None = None,
     stop: Stop | None = None,
+    graph: StepGraph | None = None,
 ) -> Tensor:
     """Take one step for each of `rates`, fewer if asked to stop, on `objective`, by default cross-entropy.
 
     Returns the losses, (steps,). What the network draws in a step, such as dropout, follows from the step's
-    own of `seeds` alone.
+    own of `seeds` alone. With `graph` the steps of a GPU are replayed; the objective then must not depend on
+    the number of the step.
 
     A masked weight starts at zero, gets a zero gradient and so stays exactly zero, in the
     optimiser's state too, whatever its momentum and weight decay: one multiplication a step.
@@ -72,33 +75,43 @@ def train_steps(
     Raises Diverged with the first step, counted from 0, whose loss is not finite.
     """
     net.module.train()
-    pruned, masks = _float_masks(net)
     losses = []
+    generators = [] if seeds is None else _generators(next(net.module.parameters()).device)
+    step = _step(net, optimizer, autocast, objective or cross_entropy(net))
+    with contextlib.nullcontext(step) if graph is None else graph.taking(step, optimizer, net) as take:
+        for number, (rate, (inputs, labels)) in enumerate(zip(rates, batches, strict=False)):
+            for generator in generators:  # a microsecond; torch.manual_seed takes a hundred
+                generator.manual_seed(seeds[number])  # pyright: ignore[reportOptionalSubscript]
+            losses.append(take(inputs, labels, rate, number))
+            if stop is not None and stop.asked is not None:
+                break
+    stacked = torch.stack(losses).float()
+    if not (finite := torch.isfinite(stacked)).all():
+        raise Diverged(int((~finite).nonzero()[0]))
+    return stacked
+
+
+def _step(net: MaskedModel, optimizer: torch.optim.Optimizer, autocast: Autocast, objective: Objective) -> Step:
+    """One optimiser step on a batch: it returns the loss, detached."""
+    pruned, masks = _float_masks(net)
     groups = optimizer.param_groups
     trained = [parameter for group in groups for parameter in group["params"]]
-    take_step = _bare_step(optimizer)
-    objective = objective or cross_entropy(net)
-    generators = [] if seeds is None else _generators(next(net.module.parameters()).device)
-    for step, (rate, (inputs, labels)) in enumerate(zip(rates, batches, strict=False)):
-        for generator in generators:  # a microsecond; torch.manual_seed takes a hundred
-            generator.manual_seed(seeds[step])  # pyright: ignore[reportOptionalSubscript]
+    update = _bare_step(optimizer)
+
+    def step(inputs: Tensor, labels: Tensor, rate: float | Tensor, number: int) -> Tensor:
         for group in groups:
             group["lr"] = rate
         with autocast():
-            loss = objective(inputs, labels, step)
+            loss = objective(inputs, labels, number)
         for parameter in trained:
             parameter.grad = None
         loss.backward()
         if pruned:
             torch._foreach_mul_([p.grad for p in pruned], masks)  # pyright: ignore
-        take_step()
-        losses.append(loss.detach())
-        if stop is not None and stop.asked is not None:
-            break
-    stacked = torch.stack(losses).float()
-    if not (finite := torch.isfinite(stacked)).all():
-        raise Diverged(int((~finite).nonzero()[0]))
-    return stacked
+        update()
+        return loss.detach()
+
+    return step
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from benchmark.network import MaskedModel
 from benchmark.pruning import Phase, SoftPruner, Train
 from benchmark.records import Damaged, EpochRow, Record, Row, Rows, set_aside
 from benchmark.seeds import stream
+from benchmark.training.graphs import StepGraph
 from benchmark.training.loop import learning_rate, make_optimizer, train_steps
 from benchmark.training.profiling import stage
 from benchmark.training.soft import Objective, cross_entropy, effective_weights, own_tensors, soft_objective
@@ -62,6 +63,7 @@ class Trainer:
         self.net = MaskedModel(self.initial_module(), self.settings.spare)
         self.flops = dense_flops(self.net.module, data.shape)
         self._sized: tuple[object, tuple[float, float]] = None, (0.0, 0.0)  # of which counts, and what `_size` is
+        self.graph = StepGraph(self.device) if self.settings.cuda_graph and self.device.type == "cuda" else None
         self.state = State()
         self.optimizer: torch.optim.Optimizer | None = None
         self.best: tuple[float, dict[str, Tensor]] | None = None
@@ -122,6 +124,7 @@ class Trainer:
                 self._objective(),
                 seeds=seeds[first:last].tolist(),
                 stop=self.stop,
+                graph=None if self.net.own else self.graph,
             )
         except Diverged as error:
             self._diverge("training", state.steps_total + error.args[0] + 1)
