@@ -39,7 +39,7 @@ ROUND = {"pruner": "magnitude(rounds=1, sparsity=0.9)", "train.epochs": 2, "retr
 PART = {"train.optimizer": "sgd", "train.batch_size": 128, "train_limit": 5000, "allow_unverified_data": True}
 CASES = [
     Case("digits, lottery ticket", {"pruner": TICKET, "train.epochs": 20, "retrain.epochs": 18}, 5),
-    Case("MNIST, lenet_300_100", {"dataset": "mnist", **ROUND}, 3, "MNIST"),
+    Case("MNIST, lenet_300_100", {"dataset": "mnist", **ROUND, "train.epochs": 10, "retrain.epochs": 5}, 3, "MNIST"),
     Case("MNIST, lenet_5", {"dataset": "mnist", "model": "lenet_5", **ROUND, "train_limit": 20000}, 3, "MNIST"),
     Case(
         "5,000 of CIFAR-10, resnet_20",

@@ -55,7 +55,10 @@ class OnnxRuntime(Engine):
 
 
 class Csr(Engine):
-    """PyTorch with each conv and linear layer dense or as a CSR matrix, whichever is faster on this input."""
+    """PyTorch with each conv and linear layer dense or as a CSR matrix, whichever is faster on this input.
+
+    Where the layers' gains do not add up to one, the network stays dense.
+    """
 
     forms = ("sparse",)
 
@@ -74,7 +77,7 @@ class Csr(Engine):
             sparse = CsrLayer(parts[name])
             if is_faster(sparse, parts[name], given):
                 module.set_submodule(name, sparse)
-        return module
+        return module if is_faster(module, forms.masked, example) else forms.masked
 
 
 class CsrLayer(nn.Module):

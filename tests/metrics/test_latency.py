@@ -66,6 +66,8 @@ def test_the_faster_of_dense_and_sparse_is_taken_for_each_layer(monkeypatch: pyt
         assert sum(isinstance(part, CsrLayer) for part in found.modules()) == (4 if wins else 0)
         with torch.no_grad():
             torch.testing.assert_close(found(example), masked(example))
+    monkeypatch.setattr(engines, "is_faster", lambda one, other, given: isinstance(one, CsrLayer))
+    assert engines.Csr().prepare("sparse", forms, example, 1) is masked  # layers win and the whole does not
     assert not any(isinstance(part, CsrLayer) for part in masked.modules())
 
 
