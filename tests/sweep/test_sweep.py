@@ -107,6 +107,11 @@ def test_every_shipped_sweep_is_judged_on_validation(path: Path) -> None:
     assert read_yaml(path)["metric"] == {"name": "val_top1", "goal": "maximize"}
 
 
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_the_first_line_of_a_shipped_sweep_is_a_sentence(path: Path) -> None:
+    assert path.read_text().partition("\n")[0].endswith((".", "?"))  # it stands alone in `prunebench list sweeps`
+
+
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100", "tiny_imagenet"])
 def test_a_comparison_has_every_method_at_two_to_sixty_four_times_fewer_weights(name: str) -> None:
     runs = sweep_runs(name, {})
