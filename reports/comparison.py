@@ -14,7 +14,7 @@ from reports.curves import Setting, settings_of
 from reports.differences import paired_differences
 from reports.frames import Results
 from reports.masks import jaccard, masks_of
-from reports.records import RunRecord, read_run, read_sources
+from reports.records import ON_WANDB, SHIPPED, RunRecord, read_run, read_sources
 from reports.schema import Point
 from reports.statistics import estimate
 from reports.table import NOTHING, interval
@@ -44,6 +44,12 @@ def compare(a: str, b: str, results: Path | None = None) -> Iterator[Comparison]
     """
     if results is not None:
         return _methods(Results(read_sources(results)).only(a, b), a, b)
+    for name in (a, b):
+        if not (Path(name).is_dir() or name == SHIPPED or name.startswith(ON_WANDB)):
+            raise UserError(
+                f"there is no folder {name}; compare two runs, RESULTS/runs/NAME, or two results folders; two methods "
+                f"with the folder that they are in: prunebench compare {a} {b} --results DIR"
+            )
     runs = [(Path(path) / "config.json").is_file() for path in (a, b)]
     if all(runs):
         return _runs(read_run(Path(a)), read_run(Path(b)))

@@ -78,6 +78,15 @@ def test_a_run_and_a_folder_are_not_of_one_kind(tmp_path: Path) -> None:
         told(folder, tmp_path)
 
 
+def test_what_is_no_folder_may_be_a_method_whose_folder_was_forgotten(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    said = r"there is no folder magnitude; .* prunebench compare magnitude snip --results DIR"
+    with pytest.raises(UserError, match=said):
+        told("magnitude", "snip")
+    with pytest.raises(UserError, match=r"there is no folder .*missing; compare two runs"):
+        told(tmp_path, tmp_path / "missing")
+
+
 def test_a_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     folders = [write_run(tmp_path, name, []) for name in "ab"]
     (folders[1] / "config.json").write_text("{}")
