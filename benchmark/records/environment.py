@@ -25,18 +25,24 @@ def environment(device: Any) -> Row:
     """Commit, versions and hardware that a run is made with."""
     import torch
 
-    is_cuda = getattr(device, "type", None) == "cuda"
     return {
         "commit": _commit(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in VERSIONS},
         "hardware": {
-            "device": torch.cuda.get_device_name(device) if is_cuda else str(device),
+            "device": device_name(device),
             "machine": platform.machine(),
             "system": platform.system(),
             "cpus": os.cpu_count(),
             "threads": torch.get_num_threads(),
         },
     }
+
+
+def device_name(device: Any) -> str:
+    """What a record calls a torch device: the name of the GPU, else that of its kind."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if getattr(device, "type", None) == "cuda" else str(device)
 
 
 @cache

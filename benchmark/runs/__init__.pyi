@@ -5,6 +5,7 @@ from .execution import (
     carry_out as carry_out,
     interruptible as interruptible,
     outcome_of as outcome_of,
+    pick_device as pick_device,
 )
 from .export import export_run as export_run
 from .latency import run_latency as run_latency

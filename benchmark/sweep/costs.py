@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import statistics
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,8 +14,11 @@ from benchmark.config import RunConfig, run_config
 from benchmark.errors import MethodError, UserError
 from benchmark.models import Network, Shape
 from benchmark.pruning import Train, epochs_of
-from benchmark.records import Damaged, Record
+from benchmark.records import Damaged, Record, device_name
+from benchmark.runs import pick_device
 from benchmark.training import BACKWARD
+
+Place = tuple[str | None, int | None]  # the device's name, and the threads that were asked for
 
 
 @dataclass(frozen=True)
@@ -78,34 +82,45 @@ def costs_of(runs: Sequence[RunConfig]) -> list[Cost]:
 
 
 class Pace:
-    """How fast this machine was in the dense trainings of these runs' results folders."""
+    """How fast this machine was in the dense trainings of these runs' results folders, by device and threads."""
 
     def __init__(self, runs: Sequence[RunConfig]) -> None:
-        self._seconds: dict[str, float] = {}  # of an epoch, by what decides it
-        self._rates: list[float] = []  # FLOPs a second
+        self._seconds: dict[tuple[Place, str], float] = {}  # of an epoch, by what decides it
+        self._rates: defaultdict[Place, list[float]] = defaultdict(list)  # FLOPs a second
         for root in {run.settings.results for run in runs}:
             for folder in sorted(root.glob("dense/*")):
                 with contextlib.suppress(Damaged, UserError, OSError, KeyError, TypeError, ValueError):
                     self._learn(Record(folder))
-        self.trainings = len(self._rates)
 
-    def seconds_of_epoch(self, config: RunConfig) -> float:
-        """Of a like training, else by FLOPs; 0 where nothing was trained."""
-        if (known := self._seconds.get(_alike(config))) is not None:
+    def seconds_of_epoch(self, config: RunConfig) -> float | None:
+        """Of a like training, else by FLOPs; None where nothing was trained on that device with such threads."""
+        place = _device(config.settings.device), config.settings.threads
+        if (known := self._seconds.get((place, _alike(config)))) is not None:
             return known
-        return _flops_of_epoch(config) / statistics.median(self._rates) if self._rates else 0.0
+        rates = self._rates.get(place)
+        return _flops_of_epoch(config) / statistics.median(rates) if rates else None
 
     def _learn(self, record: Record) -> None:
         status = record.status
         if status.get("state") == "done" and status.get("host") in (None, socket.gethostname()):
             config = run_config(record.read_json("config.json")["config"])
             seconds = statistics.median(row["seconds"] for row in record.read_rows("epochs.jsonl"))
-            self._seconds[_alike(config)] = seconds
-            self._rates.append(_flops_of_epoch(config) / seconds)
+            place = record.read_json("environment.json")["hardware"]["device"], config.settings.threads
+            self._seconds[place, _alike(config)] = seconds
+            self._rates[place].append(_flops_of_epoch(config) / seconds)
+
+
+@cache
+def _device(name: str) -> str | None:
+    """The name of what computes with this `--device`; None where it is not to be had here."""
+    try:
+        return device_name(pick_device(name))
+    except UserError:
+        return None
 
 
 def _alike(config: RunConfig) -> str:
-    """What makes an epoch fast or slow."""
+    """What makes an epoch fast or slow at one place."""
     s = config.settings
     return repr((s.dataset, config.network, training_examples(config), s.train.batch_size, s.amp, s.channels_last))
 

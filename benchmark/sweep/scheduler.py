@@ -115,20 +115,22 @@ def _cores() -> int:
 
 def print_costs(runs: Sequence[RunConfig]) -> None:
     """The runs of a sweep, how each stands, and what those not done cost."""
-    epochs = flops = seconds = 0.0
+    epochs = flops = 0.0
+    seconds: list[float | None] = []
     states = [outcome_of(run).state for run in runs]
     pace = Pace(runs)
     for run, state, cost in zip(runs, states, costs_of(runs), strict=True):
         if state != "done":
             epochs, flops = epochs + cost.epochs, flops + cost.train_flops
-            seconds += cost.epochs * pace.seconds_of_epoch(run)
+            each = pace.seconds_of_epoch(run)
+            seconds.append(None if each is None else cost.epochs * each)
         print(f"{state:12s}{run.name}  {cost.epochs:.0f} epochs  {cost.train_flops:.2e} FLOPs")
     print(f"{len(runs)} runs: {', '.join(f'{n} {state}' for state, n in sorted(Counter(states).items()))}")
     print(f"to do: {epochs:.0f} epochs, at most {flops:.2e} training FLOPs (multiply-adds, as if nothing were pruned)")
-    if pace.trainings:
-        print(
-            f"about {clock(seconds)} hours of training on this machine, one run at a time, judged by earlier ones here"
-        )
+    known = [each for each in seconds if each is not None]
+    if seconds and len(known) == len(seconds):
+        said = "of training on this machine, one run at a time, judged by earlier ones on its device"
+        print(f"about {clock(sum(known))} hours {said}")
 
 
 def _conclude(outcomes: dict[str, Outcome]) -> int:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from benchmark.config.options import run_config
 from benchmark.config.run import RunConfig
+from benchmark.records.record import Record
 from benchmark.runs.execution import Outcome
 from benchmark.sweep.costs import Pace, costs_of
 from benchmark.sweep.display import Board, Display, last_epoch
@@ -94,14 +95,31 @@ def test_hours_are_judged_by_what_this_machine_trained(tmp_path: Path, capsys: p
     runs = [_run(tmp_path, "magnitude(rounds=3)"), _run(tmp_path, "snip", seed=1)]
     print_costs(runs)
     assert "hours" not in capsys.readouterr().out
+    assert Pace(runs).seconds_of_epoch(runs[1]) is None
     assert execute(runs[:1], lambda runs: Alone()) == 0
     pace = Pace(runs)
-    assert pace.trainings == 1
     same, larger = pace.seconds_of_epoch(runs[1]), pace.seconds_of_epoch(_run(tmp_path, "snip", train_limit=400))
-    assert 0 < same < larger
+    assert 0 < (same or 0) < (larger or 0)
     capsys.readouterr()
     print_costs(runs)
     assert "hours of training on this machine" in capsys.readouterr().out
+
+
+def test_no_hours_are_judged_by_another_device_or_other_threads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _run(tmp_path, "magnitude(rounds=1)")
+    assert execute([run], lambda runs: Alone()) == 0
+    other, threaded = _run(tmp_path, "snip"), _run(tmp_path, "snip", threads=2)
+    assert Pace([run]).seconds_of_epoch(other)
+    assert Pace([run]).seconds_of_epoch(threaded) is None
+    dense = Record(tmp_path / "dense" / run.dense_id)
+    about = dense.read_json("environment.json")
+    dense.write_json("environment.json", {**about, "hardware": {**about["hardware"], "device": "a GPU"}})
+    assert Pace([run]).seconds_of_epoch(other) is None
+    capsys.readouterr()
+    print_costs([other])
+    assert "hours" not in capsys.readouterr().out
 
 
 def test_a_plan_that_cannot_be_carried_out_costs_nothing(tmp_path: Path) -> None:
