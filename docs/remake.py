@@ -1,7 +1,8 @@
 """Remakes the README's table and the figure of docs/ from the reference results that come with the package.
 
 python docs/remake.py                      writes both
-python docs/remake.py pack RESULTS NAME    makes the reference results NAME of the finished runs in a results folder
+python docs/remake.py pack RESULTS NAME    makes the reference results NAME of the finished runs in a results folder,
+                                           made by a clean checkout
 """
 
 from __future__ import annotations

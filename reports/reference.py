@@ -28,7 +28,7 @@ def packed_runs() -> Iterator[dict[str, Any]]:
 def pack(results: Path, name: str) -> Path:
     """Write the finished runs of a results folder as the reference results called `name`.
 
-    Raises UserError where there is none, or one is damaged.
+    Raises UserError where there is none, or one is damaged or was made by code that is no commit.
     """
     runs = [_packed(folder) for folder in sorted((results / "runs").glob("*/"))]
     lines = [json.dumps(run, sort_keys=True, separators=(",", ":")) for run in runs if run]
@@ -51,8 +51,18 @@ def _packed(folder: Path) -> dict[str, Any] | None:
         rows = {name: [row for _, row in read_rows(folder / f"{name}.jsonl")] for name in ("epochs", "points")}
     except Damaged as error:
         raise UserError(f"{folder} is damaged: {error}") from error
+    commit = environment.get("commit")
+    if not commit or commit.endswith("+"):
+        raise UserError(
+            f"{folder} was made by {commit or 'no commit'}: reference results come from a clean checkout; "
+            "commit what has changed, and make the runs anew"
+        )
     place = head["belongs"].pop("place")
     head["config"] = {name: value for name, value in head["config"].items() if name not in place}
+    for part, source in head.get("sources", {}).items():  # of a user's own: what it is, not where it lay
+        if source.pop("path", None):
+            head["config"][part] = source["label"]
+    head["method"] = {k: v for k, v in head.get("method", {}).items() if k not in ("call", "path")}
     for part in (head, environment):
         part.pop("digest", None)
     kept = {name: [{k: v for k, v in row.items() if k != "chain"} for row in found] for name, found in rows.items()}

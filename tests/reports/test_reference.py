@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,27 @@ def test_a_report_sets_reference_runs_beside_others(packed: Path, tmp_path: Path
 def test_a_folder_without_a_finished_run_is_not_packed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished run in"):
         reference.pack(tmp_path, "none")
+
+
+@pytest.mark.parametrize("commit", ["abc+", None])
+def test_runs_of_code_that_is_no_commit_are_not_packed(tmp_path: Path, commit: str | None) -> None:
+    folder = write_run(tmp_path, "snip", [point_row(0, 1, 0.9)])
+    (folder / "environment.json").write_text(json.dumps({"commit": commit}))
+    with pytest.raises(UserError, match=r"was made by (abc\+|no commit): reference results come from a clean checkout"):
+        reference.pack(tmp_path, "none")
+
+
+def test_no_path_of_a_users_own_files_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_run(tmp_path, "mine", [point_row(0, 1, 0.9)], pruner="/home/me/mine.py:Mine")
+    head = json.loads((folder / "config.json").read_text())
+    source = {"name": "Mine", "label": "Mine 0a1b", "path": "/home/me/mine.py"}
+    about = {"method": {**source, "call": "/home/me/mine.py:Mine"}, "sources": {"pruner": source}}
+    (folder / "config.json").write_text(json.dumps(head | about))
+    monkeypatch.setattr(reference, "FOLDER", tmp_path / "reference")
+    reference.pack(tmp_path, "made_up")
+    [run] = reference.packed_runs()
+    assert "/home/me" not in json.dumps(run)
+    assert run["config.json"]["config"]["pruner"] == run["config.json"]["method"]["label"] == "Mine 0a1b"
 
 
 def test_the_shipped_reference_results_are_small_and_finished() -> None:
