@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.records import DROPS
 from reports.curves import Method, Setting, curve
 from reports.selection import OperatingPoint, operating_points, smallest
 from reports.statistics import LEVEL, difference, holm
 from reports.table import NOTHING, Table
-from reports.tables import DROPS, top1_at
+from reports.tables import top1_at
 
 Numbers = dict[Any, Any]  # a row of the table of smallest networks
 Reached = dict[str, dict[float, dict[int, float]]]  # by method, compression and seed: accuracy on test

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from benchmark.records import DROPS
 from reports.conclusion import conclusions, points_of_accuracy
 from reports.curves import Method, Setting
 from reports.differences import ALLOWED
@@ -24,7 +25,7 @@ from reports.run_page import page_names, run_page
 from reports.schema import printable
 from reports.styles import Style
 from reports.table import Table
-from reports.tables import DROPS, measured_speedups
+from reports.tables import measured_speedups
 
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = {"d3.min.js": "vendor/d3.min.js", "plot.umd.min.js": "vendor/plot.umd.min.js", "page.js": "page.js"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.records import METRICS
+from benchmark.records import DROPS, METRICS
 from reports.curves import Method, Setting, curve
 from reports.schema import MEASURED, Point
 from reports.selection import (
@@ -21,7 +21,6 @@ from reports.selection import (
 from reports.statistics import Estimate, estimate, interpolate, ratio_estimate, tied_with_best
 from reports.table import NOTHING, Table, columns_of, interval, spread
 
-DROPS = (0.005, 0.01, 0.02)
 COMPRESSIONS = (2, 4, 8, 16, 32, 64)
 LATENCIES = (1.25, 1.5, 2, 3, 4, 8)
 BUDGETS = (1, 2, 3, 4, 6, 8)  # multiples of dense training

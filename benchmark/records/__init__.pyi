@@ -9,6 +9,8 @@ from .masks import masks_file as masks_file, read_masks as read_masks, write_mas
 from .record import Record as Record, open_record as open_record
 from .rows import End as End, Rows as Rows, ended_line as ended_line, read_rows as read_rows
 from .schema import (
+    DROPS as DROPS,
+    EQUAL as EQUAL,
     METRICS as METRICS,
     ConfigFile as ConfigFile,
     EnvironmentFile as EnvironmentFile,

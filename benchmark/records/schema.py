@@ -14,6 +14,9 @@ Row = dict[str, Any]  # of any file, as it is read
 ROWS = ("epochs.jsonl", "points.jsonl")
 FILES = ("config.json", "environment.json", *ROWS)  # what a run has from its first epoch on, next to its status
 
+DROPS = (0.005, 0.01, 0.02)  # of top1 below dense: a network that loses no more is of comparable accuracy
+EQUAL = 16  # times compressed: where networks are looked at layer by layer and unit by unit
+
 State = Literal["missing", "running", "done", "failed", "diverged", "interrupted", "held"]
 
 

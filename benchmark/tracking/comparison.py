@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from itertools import pairwise, takewhile
 from math import log
 
-from benchmark.records import Record, Row
+from benchmark.records import DROPS, Record, Row
 
-DROPS = {"half_point": 0.005, "1_point": 0.01, "2_points": 0.02}  # allowed below dense in validation top1
+WITHIN = dict(zip(("half_point", "1_point", "2_points"), DROPS, strict=True))  # as W&B calls them
 RATIOS = (4, 8, 16)  # of compression
 
 
@@ -31,7 +31,7 @@ def comparison(record: Record) -> Row:
     points = sorted((row["compression_params"], row["val_top1"]) for row in rows if row["round"] > 0)
     dense = next((row["val_top1"] for row in rows if row["round"] == 0), None) or _shared_dense(record, about)
     if points and dense is not None:
-        found |= {f"compression_within_{name}": _within(points, dense - drop) for name, drop in DROPS.items()}
+        found |= {f"compression_within_{name}": _within(points, dense - drop) for name, drop in WITHIN.items()}
     at = {f"val_top1_at_{ratio}x": _at(points, ratio) for ratio in RATIOS}
     return found | {name: value for name, value in at.items() if value is not None}
 

@@ -20,7 +20,7 @@ from benchmark.metrics import BATCHES, find_engines, latencies, measure, measure
 from benchmark.models import read_weights
 from benchmark.network import check_weights
 from benchmark.pruning import Phase, Point, Prune, Rewind, SoftPruner, Train, check_possible, decide, measured_points
-from benchmark.records import PointRow, Record, Row
+from benchmark.records import EQUAL, PointRow, Record, Row
 from benchmark.seeds import stream_seed
 from benchmark.training.dense import DenseTrainings, rewind_steps
 from benchmark.training.loop import clear_masked_state
@@ -28,8 +28,6 @@ from benchmark.training.profiling import stage
 from benchmark.training.state import State
 from benchmark.training.stopping import Stop
 from benchmark.training.trainer import Trainer
-
-FIRING_COMPRESSION = 16  # at which reports show how units fire
 
 
 class Runner:
@@ -194,7 +192,7 @@ class Runner:
             return True
         if point.index == max(self.points) or point.index == self.nearest:
             return True
-        beyond = (row["compression_params"] or math.inf) >= FIRING_COMPRESSION and point.stage == "trained"
+        beyond = (row["compression_params"] or math.inf) >= EQUAL and point.stage == "trained"
         first = beyond and self.nearest is None and not self.state.beyond
         self.state.beyond |= beyond
         return first
@@ -206,5 +204,5 @@ def _nearest_point(plan: Sequence[Phase], points: Sequence[Point]) -> int | None
     for point in points:
         targets = [p.sparsity for p in plan[: point.index + 1] if isinstance(p, Prune)]
         if targets and targets[-1] and point.stage == "trained":
-            found[point.index] = abs(math.log((1 - targets[-1]) * FIRING_COMPRESSION))
+            found[point.index] = abs(math.log((1 - targets[-1]) * EQUAL))
     return min(found, key=lambda index: found[index], default=None)

@@ -6,9 +6,10 @@ from itertools import product
 
 import numpy as np
 
+from benchmark.records import EQUAL
 from reports.curves import Method, Setting
 from reports.figures.house import Drawn, Look, in_lines, name, new_figure
-from reports.figures.means import EQUAL, nearest, typical
+from reports.figures.means import nearest, typical
 from reports.masks import Packed, jaccard, masks_of
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from benchmark.records import EQUAL
 from reports.curves import Method, Setting
 from reports.figures.house import DEEPEST, DENSE, Drawn, Legend, Look, cut, in_lines, name, name_layers, new_figure
-from reports.figures.means import EQUAL, at, nearest, ordered, typical
+from reports.figures.means import at, nearest, ordered, typical
 from reports.schema import LayerFiring, Point
 from reports.statistics import Estimate, estimate
 from reports.styles import Style

@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from benchmark.records import METRICS
+from benchmark.records import EQUAL, METRICS
 from reports.curves import Method, Setting
 from reports.schema import Point
 from reports.statistics import Estimate, estimate, interpolate, ratio_estimate
 
 COMPRESSION = "compression_params"
-EQUAL = 16  # at this compression networks are compared layer by layer
 ALIKE = 1.1  # axes whose places differ by less than this factor everywhere show one thing
 
 

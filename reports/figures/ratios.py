@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmark.records import METRICS
+from benchmark.records import EQUAL, METRICS
 from reports.curves import Setting
 from reports.figures.house import Drawn, Legend, Look, aside, in_lines, name, new_figure, ratios
-from reports.figures.means import COMPRESSION, EQUAL, all_at, logarithm
+from reports.figures.means import COMPRESSION, all_at, logarithm
 from reports.statistics import Estimate, ratio_estimate
 from reports.styles import COLOURS, Style
 from reports.tables import measured_speedups

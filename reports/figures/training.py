@@ -9,9 +9,10 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 
+from benchmark.records import EQUAL
 from reports.curves import Setting
 from reports.figures.house import DENSE, Drawn, Legend, Look, cut, grid_of, name, new_figure, ratios, spare
-from reports.figures.means import COMPRESSION, EQUAL, heading, nearest, typical
+from reports.figures.means import COMPRESSION, heading, nearest, typical
 from reports.records import RunRecord
 from reports.schema import Epoch
 from reports.statistics import estimate, ratio_estimate
