@@ -17,7 +17,8 @@ from reports.table import NOTHING
 
 COLUMNS = (
     *("round", "stage", "top1", "val_top1", "sparsity_prunable", "compression_params", "speedup_theoretical"),
-    *("speedup_structural", "epochs_total", "train_flops", "train_seconds", "prune_seconds", "collapsed"),
+    *("speedup_structural", "epochs_total", "train_flops", "prune_flops", "train_seconds", "prune_seconds"),
+    "collapsed",
 )
 
 

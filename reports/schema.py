@@ -134,6 +134,7 @@ class Point:
     latency_threads: Count | None = None
     train_seconds: Amount | None = None
     prune_seconds: Amount | None = None
+    prune_flops: Amount | None = None
     weights_sha256: Text = ""
     masks_sha256: Text = ""
     point: Number | None = None

@@ -206,7 +206,8 @@ def costs(setting: Setting) -> Table:
     note = (
         "All training until there, the dense one included; epochs and FLOPs are the same everywhere, seconds are of "
         f"the machines that ran it ({', '.join(devices)}). FLOPs: forward and backward passes, one multiply-add = 1, "
-        "with sparse steps at their own cost, and as dense hardware executes them; scoring is in the pruning time alone"
+        "with sparse steps at their own cost, and as dense hardware executes them; scoring: the passes "
+        "of all prunings, executed dense, — in records from before they were counted"
     )
     return Table("cost", title, note, pd.DataFrame(numbers), pd.DataFrame(shown, columns=columns))
 
@@ -217,6 +218,8 @@ COSTS = {  # how each cost is written
     "train_flops_dense": "{:.2e}",
     "train_flops": "{:.2e}",
     "budget_flops": "{:.2f}",
+    "prune_flops": "{:.2e}",
+    "budget_prune": "{:.3f}",
     "train_seconds": "{:.1f}",
     "prune_seconds": "{:.2f}",
     "budget_seconds": "{:.1f}",
@@ -230,12 +233,19 @@ def _cost(setting: Setting, measured: Mapping[int, Point]) -> dict[str, Estimate
     dense_steps = [
         dense.train_flops * own for own, dense in _beside_dense(setting, measured, "epochs_total") if dense.train_flops
     ]
+    scoring = [
+        point.prune_flops / dense
+        for seed, point in measured.items()
+        if point.prune_flops is not None and (dense := setting.dense[seed].train_flops)
+    ]
     seconds = multiples(setting, measured, "train_seconds", "prune_seconds")
+    named = ("epochs_total", "train_flops", "prune_flops", "train_seconds", "prune_seconds")
     return {
-        **{name: plain(name) for name in ("epochs_total", "train_flops", "train_seconds", "prune_seconds")},
+        **{name: plain(name) for name in named},
         "train_flops_dense": estimate(dense_steps, 0),
         "budget": ratio_estimate(multiples(setting, measured, "epochs_total"), lowest=0),
         "budget_flops": ratio_estimate(multiples(setting, measured, "train_flops"), lowest=0),
+        "budget_prune": estimate(scoring, 0),
         "budget_seconds": ratio_estimate(seconds, lowest=0),
     }
 

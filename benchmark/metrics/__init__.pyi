@@ -14,3 +14,4 @@ from .measuring import (
     measure_firing as measure_firing,
     prefixed as prefixed,
 )
+from .passes import PassFlops as PassFlops

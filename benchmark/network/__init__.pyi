@@ -1,6 +1,6 @@
 from .calls import LayerCall as LayerCall, patches as patches
 from .graph import unread_units as unread_units
-from .layers import WeightedLayer as WeightedLayer, layers as layers
+from .layers import LAYERS as LAYERS, WeightedLayer as WeightedLayer, layers as layers
 from .masked_model import MaskedModel as MaskedModel, Masks as Masks, digest as digest
 from .removal import Shrunk as Shrunk, masked_copy as masked_copy, shrink as shrink
 from .signals import (

@@ -126,6 +126,7 @@ class PointRow(TypedDict):
     train_flops: float
     train_seconds: float
     prune_seconds: float
+    prune_flops: float  # of the forward and backward passes of all prunings, executed dense
 
 
 class ConfigFile(TypedDict):
@@ -316,6 +317,12 @@ METRICS: dict[str, Metric] = {
     ),
     "train_flops": Metric(
         "training FLOPs", "FLOPs", "lower", ("point", "table"), "Training FLOPs, sparse steps at their own cost", "cost"
+    ),
+    "prune_flops": Metric(
+        "scoring FLOPs", "FLOPs", "lower", ("table",), "FLOPs of the passes that scoring takes, executed dense", "cost"
+    ),
+    "budget_prune": Metric(
+        "scoring, × dense", "×", "lower", ("table",), "Scoring FLOPs ÷ training FLOPs of the dense network"
     ),
     "train_seconds": Metric("training time", "s", "lower", ("point", "table"), "Seconds of training", "cost"),
     "prune_seconds": Metric("pruning time", "s", "lower", ("table",), "Seconds of scoring and masking", "cost"),

@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmark.config import RunConfig
 from benchmark.data import Dataset, pruning_batches
 from benchmark.errors import UserError
-from benchmark.metrics import BATCHES, find_engines, latencies, measure, measure_firing, measured_speedups
+from benchmark.metrics import BATCHES, PassFlops, find_engines, latencies, measure, measure_firing, measured_speedups
 from benchmark.models import read_weights
 from benchmark.network import check_weights
 from benchmark.pruning import Phase, Point, Prune, Rewind, SoftPruner, Train, check_possible, decide, measured_points
@@ -108,7 +108,8 @@ class Runner:
         batches = pruning_batches(self.data, seed, state.prunings, self.settings.score_examples)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(seed, "pruning", state.prunings))
-            pruned = decide(self.config.pruner, self.net, batches, phase)
+            with PassFlops() as passes:
+                pruned = decide(self.config.pruner, self.net, batches, phase)
         self.net.apply(pruned.masks, pruned.values)
         if self.net.own and not any(isinstance(p, Prune) for p in self.plan[state.phase + 1 :]):
             self.net.own, self.trainer.optimizer, state.trained = {}, None, []  # an ordinary network from here on
@@ -116,6 +117,7 @@ class Runner:
             clear_masked_state(self.net, self.trainer.optimizer)
         self.trainer.best = None
         state.prunings += 1
+        state.prune_flops += passes.total
         state.prune_seconds += time.perf_counter() - started
 
     @stage("rewinding")
@@ -162,6 +164,7 @@ class Runner:
             "train_flops": state.train_flops,
             "train_seconds": state.train_seconds,
             "prune_seconds": state.prune_seconds,
+            "prune_flops": state.prune_flops,
         }  # pyright: ignore[reportAssignmentType]  # what `measure` returns has the names of the schema; a test holds it to
         lost = state.lost_too_much(row, self.settings.stop_drop)
         state.stopped_early = lost if state.phase + 1 < len(self.plan) else None

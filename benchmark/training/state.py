@@ -22,6 +22,7 @@ class State:
     train_seconds: float = 0.0
     epoch_seconds: float = 0.0  # of training, in the epoch under way
     prune_seconds: float = 0.0
+    prune_flops: float = 0.0
     trained: list[Any] = field(default_factory=list)  # schedule, lr and stop of the optimiser's last window
     dense_top1: float | None = None  # on validation, of the network before any pruning
     beyond: bool = False  # a trained point was beyond the compression at which firing is shown

@@ -180,7 +180,7 @@ def test_accuracy_at_equal_cost_takes_only_what_was_trained_until_there() -> Non
 
 
 def test_costs_are_those_of_the_chosen_network_in_multiples_of_dense() -> None:
-    about = {"train_flops": 150.0, "train_seconds": 5.0, "prune_seconds": 1.0}
+    about = {"train_flops": 150.0, "train_seconds": 5.0, "prune_seconds": 1.0, "prune_flops": 25.0}
     runs = [run_record("magnitude", s, [point(1, 4, 0.98, **about), point(2, 16, 0.5)]) for s in range(3)]
     numbers = by(costs(with_dense(*runs)).numbers, "allowed_drop")
     row = numbers.loc[0.02]
@@ -188,8 +188,15 @@ def test_costs_are_those_of_the_chosen_network_in_multiples_of_dense() -> None:
     assert row["train_flops_mean"] == 150
     assert row["train_flops_dense_mean"] == 200  # 20 epochs at the 10 per epoch of the dense network
     assert math.isclose(row["budget_flops_mean"], 1.5)
+    assert (row["prune_flops_mean"], row["budget_prune_mean"]) == (25, 0.25)
     assert math.isclose(row["budget_seconds_mean"], 3)  # 5 + 1 against 2
     assert 0.005 not in numbers.index  # where nothing is pruned, dense is what it costs
+
+
+def test_records_from_before_scoring_was_counted_have_an_empty_cell_for_it() -> None:
+    runs = [run_record("magnitude", s, [point(1, 4, 0.985, train_flops=150.0)]) for s in range(3)]
+    table = costs(with_dense(*runs))
+    assert set(table.shown["scoring FLOPs"]) == set(table.shown["scoring, × dense"]) == {"—"}
 
 
 def test_the_best_and_those_tied_with_it_are_bold_everywhere() -> None:

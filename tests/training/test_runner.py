@@ -210,6 +210,14 @@ def test_a_convolutional_network_runs_from_start_to_end(tmp_path: Path) -> None:
     assert last["speedup_theoretical"] > 1
 
 
+def test_points_say_how_many_flops_scoring_took_until_there(tmp_path: Path) -> None:
+    layers = [28 * 28 * 300, 300 * 100, 100 * 10]
+    for pruner, passes in (("random(sparsity=0.5)", 0), ("snip(sparsity=0.5)", 3)):
+        [pruned, trained] = _rows(_done(_config(tmp_path, pruner=pruner)), "points.jsonl")[-2:]
+        first = layers[0] if passes else 0  # whose inputs need no gradient
+        assert pruned["prune_flops"] == trained["prune_flops"] == 400 * (passes * sum(layers) - first)
+
+
 def test_firing_is_measured_at_the_first_point_the_last_and_the_one_nearest_to_16x_or_at_all(tmp_path: Path) -> None:
     method = "magnitude(rounds=6, sparsity=0.984375)"  # halves what is left in each round
     few, every = (
