@@ -15,5 +15,6 @@ from .registry import (
     Images as Images,
     dataset_info as dataset_info,
     describe as describe,
+    fetch as fetch,
     find_images as find_images,
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from benchmark.config import RunConfig
+from benchmark.data import fetch
 from benchmark.errors import UserError
 from benchmark.runs import Outcome, outcome_of
 from benchmark.sweep.costs import Pace, costs_of
@@ -45,7 +46,8 @@ def choose_crew(jobs: int | Literal["auto"] | None, ray: str | None, cpus: float
 def execute(runs: Sequence[RunConfig], crew_for: Callable[[Sequence[RunConfig]], Crew], retry: bool = False) -> int:
     """Do all runs that are not done; prints how each ended and returns the exit status.
 
-    Failed and diverged runs are left alone unless `retry`.
+    Failed and diverged runs are left alone unless `retry`. Raises UserError, before the first run, where the data
+    of one are not to be had here.
     """
     outcomes = {run.name: outcome_of(run) for run in runs}
     states = {name: outcome.state for name, outcome in outcomes.items()}
@@ -53,12 +55,23 @@ def execute(runs: Sequence[RunConfig], crew_for: Callable[[Sequence[RunConfig]],
     if skipped := len(runs) - len(todo):
         print(f"{skipped} of {len(runs)} runs ended before and are skipped", flush=True)
     if todo:
+        _read_data(todo)
         jobs = [Job(run, again=states[run.name] in FAILED) for run in todo]
         with crew_for(todo) as crew, Display(todo, crew) as display:
             for run, outcome in _carry(jobs, crew):
                 outcomes[run.name] = outcome
                 display.ended(run, outcome)
     return _conclude(outcomes)
+
+
+def _read_data(runs: Sequence[RunConfig]) -> None:
+    """Read each published dataset once, so that it is fetched or found missing once and not by every run."""
+    for name, root, unverified in {
+        (run.images.name, run.settings.data_dir, run.settings.allow_unverified_data)
+        for run in runs
+        if run.images.own is None and run.images.name != "digits"
+    }:
+        fetch(name, root, allow_unverified=unverified)
 
 
 def _carry(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[RunConfig, Outcome]]:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from benchmark.config.options import run_config
+from benchmark.data import files
+from benchmark.errors import UserError
 from benchmark.runs import execution
 from benchmark.runs.execution import carry_out
 from benchmark.sweep.scheduler import choose_crew, execute, print_costs
@@ -58,3 +60,21 @@ def test_a_dense_training_belongs_to_the_run_that_is_to_make_it_before_that_begi
     carry_out(first, wait=False)
     states.append(carry_out(second, wait=False).state)
     assert states == ["held", "done"]
+
+
+def test_a_sweep_whose_data_are_missing_says_so_once_and_begins_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def missing(name: str, root: Path) -> None:
+        asked.append(name)
+        raise UserError(f"{name} is not in {root}")
+
+    monkeypatch.setattr(files, "_download", missing)
+    options = {**QUICK, "dataset": "mnist", "results": tmp_path / "results", "data_dir": tmp_path, "pruner": "dense"}
+    runs = [run_config({**options, "seed": seed}) for seed in range(3)]
+    with pytest.raises(UserError, match="mnist is not in"):
+        execute(runs, choose_crew(None, None, None, None))
+    assert asked == ["mnist"]
+    assert not (tmp_path / "results").exists()
