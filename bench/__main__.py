@@ -18,7 +18,7 @@ import torch
 
 from benchmark.records import now
 
-TOPICS = ("steps", "whole_runs", "records", "pipeline", "pruning", "latency", "commands")
+TOPICS = ("steps", "whole_runs", "records", "pipeline", "pruning", "latency", "commands", "gpu")
 
 
 def main() -> None:

@@ -51,10 +51,10 @@ def step(model: str, recipe: Recipe, data: Dataset, steps: int, repeats: int) ->
     return compare(f"step, {model}, {recipe.optimizer}, batch {recipe.batch_size}", plain, suite, repeats)
 
 
-def made_up(shape: tuple[int, int, int], examples: int) -> Dataset:
+def made_up(shape: tuple[int, int, int], examples: int, device: torch.device | str = "cpu") -> Dataset:
     """A dataset of noise: speed does not depend on what the images show."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (examples, *shape), dtype=torch.uint8, generator=generator)
-    split = Split(images, torch.randint(10, (examples,), generator=generator))
+    split = Split(images.to(device), torch.randint(10, (examples,), generator=generator).to(device))
     mean, std = (0.5,) * shape[0], (0.25,) * shape[0]
     return Dataset("noise", 10, shape, split, split, split, mean, std, shape[0] == 3, True, {})
