@@ -20,7 +20,7 @@ CASES["vgg_fast"] = (Recipe(optimizer="sgd", batch_size=256, translate=2, edge="
 
 
 def figures(quick: bool) -> Iterator[Figure]:
-    """Speed of replayed steps against steps one by one, and an epoch's seconds; colour images in bf16, channels last."""
+    """The speed of replayed steps, and the seconds of an epoch; colour images in bf16 and channels last."""
     if not torch.cuda.is_available():
         print("steps on a GPU: there is none here")
         return
