@@ -49,6 +49,8 @@ def run(command: Run) -> int:
     _say_points(outcome.folder)
     reason = f": {outcome.reason}" if outcome.reason else ""
     print(f"{'done before' if before == 'done' else outcome.state}{reason}  {outcome.folder}")
+    if before == "done" and config.settings.measure_latency:
+        print(f"a finished run is not measured again: prunebench latency {outcome.folder}", file=sys.stderr)
     if outcome.state == "done" and not _has_reference(config):
         changed = {k: v for k, v in options.items() if not k.startswith("pruner")} | {"pruner": REFERENCE}
         words = shlex.join(f"--{name}={value}" for name, value in changed.items())

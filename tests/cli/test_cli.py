@@ -133,7 +133,11 @@ def test_a_run_says_what_to_run_beside_it_and_that_it_was_done_before(
     (line,) = [line for line in err.splitlines() if line.startswith(said)]
     assert called(capsys, "run", *shlex.split(line.removeprefix(said)))[0] == 0
     status, out, err = called(capsys, *words, "--pruner", "snip(sparsity=0.5)", "--train.decay_at", "0.5", "0.75")
-    assert (status, out.splitlines()[-1][:11], "no dense run" in err) == (0, "done before", False)
+    assert (status, out.splitlines()[-1][:11], err) == (0, "done before", "")
+    _, _, err = called(
+        capsys, *words, "--pruner", "snip(sparsity=0.5)", "--train.decay_at", "0.5", "0.75", "--measure_latency"
+    )
+    assert err.startswith(f"a finished run is not measured again: prunebench latency {tmp_path}")
 
 
 def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
