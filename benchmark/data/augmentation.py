@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from benchmark.errors import UserError
 from benchmark.seeds import stream
 
 
@@ -23,6 +24,14 @@ class Augmentation:
     flip: Literal["random", "alternating"] = "random"
     translate: int = 4  # pixels at most, in each direction
     edge: Literal["zeros", "reflect"] = "zeros"  # what a shift lets in
+
+    def check(self, height: int, width: int) -> None:
+        """Raise UserError where images of this size cannot be shifted so."""
+        if self.edge == "reflect" and self.translate >= min(height, width):
+            raise UserError(
+                f"train.translate must be below {min(height, width)}, the side of the images, for train.edge reflect, "
+                f"got {self.translate}"
+            )
 
     def padded(self, images: Tensor) -> Tensor:
         """The images with as many pixels more on each side as they can be shifted by."""

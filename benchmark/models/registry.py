@@ -54,7 +54,7 @@ class Network:
         LeNets take 28x28 grey; VGGs and ResNets three channels and at least 32x32; timm's and torchvision's three
         channels; the user's own what is given.
 
-        Raises UserError where a LeNet is to take another size.
+        Raises UserError where it is to take a size that it does not.
         """
         size = images[1:] if image_size is None else (image_size, image_size)
         info = NAMES.get(self.name)
@@ -64,6 +64,8 @@ class Network:
             if image_size not in (None, info.shape[1]):
                 raise UserError(f"{self.name} takes images of {info.shape[1]}x{info.shape[2]}; leave out --image_size")
             return info.shape
+        if image_size is not None and image_size < SMALLEST:
+            raise UserError(f"{self.name} takes images of {SMALLEST}x{SMALLEST} or more, got image_size {image_size}")
         return (3, max(SMALLEST, size[0]), max(SMALLEST, size[1]))
 
     def build(self, classes: int, seed: int, shape: Shape) -> nn.Module:

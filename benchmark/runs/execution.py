@@ -108,6 +108,8 @@ def _prepare(config: RunConfig) -> tuple[Any, Any]:
         allow_unverified=settings.allow_unverified_data,
         device=device,
     )
+    if data.augment:
+        settings.train.augmentation.check(*data.shape[1:])
     return device, data
 
 

@@ -178,6 +178,7 @@ def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
         ("run --recipe file.json", "is not the configuration of a run"),
         ("run --pruner snip --model timm/resnet1", "timm has no classifier 'resnet1'; near it: resnet18"),
         ("run --pruner snip --model timm/vgg11", "timm/vgg11 cannot take images of 8x8"),
+        ("run --pruner snip --model vgg_11 --image_size 8", "vgg_11 takes images of 32x32 or more, got image_size 8"),
         ("run --pruner snip --image_size 32", "lenet_300_100 takes images of 28x28; leave out --image_size"),
         ("run --pruner snip --device gpu", "device 'gpu' is not to be had here"),
         ("run --pruner snip --results file", "cannot write results to file"),

@@ -10,6 +10,7 @@ import torch
 
 from benchmark.data.augmentation import Augmentation, crop_and_flip
 from benchmark.data.dataset import Dataset, Split, normaliser, pruning_batches, train_batches
+from benchmark.errors import UserError
 
 
 def _images(count: int, generator: torch.Generator | None = None) -> torch.Tensor:
@@ -70,3 +71,10 @@ def test_images_are_shifted_by_as_many_pixels_as_asked() -> None:
     assert crops[:, :2].unique().tolist() == [0, 1, 2, 3, 4]
     [(inputs, _)] = list(train_batches(_data(_images(20)), 0, 0, 20, augmentation=Augmentation(translate=0)))
     assert inputs.shape == (20, 3, 8, 8)
+
+
+def test_a_reflection_reaches_no_further_than_the_image() -> None:
+    Augmentation(translate=7, edge="reflect").check(9, 8)
+    Augmentation(translate=8).check(9, 8)
+    with pytest.raises(UserError, match="train.translate must be below 8"):
+        Augmentation(translate=8, edge="reflect").check(9, 8)
