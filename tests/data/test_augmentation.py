@@ -76,5 +76,5 @@ def test_images_are_shifted_by_as_many_pixels_as_asked() -> None:
 def test_a_reflection_reaches_no_further_than_the_image() -> None:
     Augmentation(translate=7, edge="reflect").check(9, 8)
     Augmentation(translate=8).check(9, 8)
-    with pytest.raises(UserError, match="train.translate must be below 8"):
+    with pytest.raises(UserError, match="translate must be below 8"):
         Augmentation(translate=8, edge="reflect").check(9, 8)
