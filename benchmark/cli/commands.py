@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Gt
 
 from benchmark.cli.command import Command
-from benchmark.cli.record_commands import Clean, Compare, Rerun, Verify, clean, compare, rerun, verify
+from benchmark.cli.record_commands import Clean, Compare, Rerun, Verify, clean, compare, here, rerun, verify
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Report:
     A run that lies in several of them counts once.
     """
 
-    results: tuple[Path, ...] = ()  # results folders
+    results: tuple[Path, ...] = ()  # results folders; wandb:ENTITY/PROJECT: the records that W&B keeps
     wandb: str | None = None  # ENTITY/PROJECT[/SWEEP]: the runs there too
     with_: Literal["reference"] | None = None  # reference: the shipped methods' runs that come with this package too
     reference: str | None = None  # the method that the others are compared with; None: the best of each setting
@@ -140,7 +140,7 @@ class Report:
 
 def report(command: Report) -> int:
     more = (None if command.wandb is None else f"wandb:{command.wandb}", command.with_)
-    if not (sources := (*command.results, *filter(None, more))):
+    if not (sources := (*map(here, command.results), *filter(None, more))):
         raise UserError("report takes results folders, --wandb ENTITY/PROJECT[/SWEEP], --with reference, or several")
     from reports import build, summary_text
 
@@ -185,7 +185,7 @@ def data(command: Data) -> int:
 class Export:
     """Write the pruned network of a run to files that load without this package."""
 
-    run: Path  # the folder of a finished run: RESULTS/runs/NAME
+    run: Path  # the folder of a finished run, RESULTS/runs/NAME, or wandb:ENTITY/PROJECT/RUN
     format: Literal["safetensors", "onnx", "torch"] = "safetensors"
     out: Path | None = None  # where the files go; None: RUN/export
 
@@ -193,7 +193,8 @@ class Export:
 def export(command: Export) -> int:
     from benchmark.runs import export_run
 
-    for file in export_run(command.run, command.format, command.out or command.run / "export"):
+    folder = here(command.run)
+    for file in export_run(folder, command.format, command.out or folder / "export"):
         print(file)
     return 0
 
@@ -206,6 +207,7 @@ class Mirror:
     wandb: Literal["online", "offline", "auto"] = "auto"  # auto: online if a key is there
     project: str = "nnrelief-bench"  # of W&B
     entity: str | None = None  # of W&B
+    log_model: Literal["none", "last", "all"] | None = None  # networks that W&B keeps; None: as each run was asked
 
 
 def mirror(command: Mirror) -> int:
@@ -213,7 +215,7 @@ def mirror(command: Mirror) -> int:
         raise UserError(f"no records in {command.results}; give the folder of a sweep's --results")
     from benchmark.tracking import mirror_records
 
-    for line in mirror_records(command.results, command.wandb, command.project, command.entity):
+    for line in mirror_records(command.results, command.wandb, command.project, command.entity, command.log_model):
         print(line, flush=True)
     return 0
 
@@ -250,7 +252,7 @@ class Latency:
     The outputs of all are held against the masked network's. The rows go into RUN/latency.json too.
     """
 
-    run: Path  # the folder of a finished run: RESULTS/runs/NAME
+    run: Path  # the folder of a finished run, RESULTS/runs/NAME, or wandb:ENTITY/PROJECT/RUN
     batch: tuple[Count, ...] = (1, 64)  # images at a time: 1,64
     threads: Count = 1  # that compute
     engines: tuple[str, ...] = ()  # torch, onnxruntime, csr, or others that are installed; none: all of them
@@ -260,7 +262,7 @@ def latency(command: Latency) -> int:
     from benchmark.runs import run_latency
 
     names = [name for words in command.engines for name in words.split(",") if name]
-    for line in run_latency(command.run, command.batch, command.threads, names):
+    for line in run_latency(here(command.run), command.batch, command.threads, names):
         print(line, flush=True)
     return 0
 

@@ -10,6 +10,13 @@ from pathlib import Path
 from benchmark.errors import UserError
 
 
+def here(place: Path) -> Path:
+    """The folder of a run or of results; one on W&B, wandb:ENTITY/PROJECT[/RUN], is fetched."""
+    from benchmark.tracking import SOURCE, fetch_records
+
+    return fetch_records(str(place), Path("results")) if str(place).startswith(SOURCE) else place
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compare:
     """Say what differs between two runs, two results folders, or two methods of a folder."""
@@ -31,14 +38,14 @@ def compare(command: Compare) -> int:
 class Rerun:
     """Do a finished run again from its record, and say whether it came out equal."""
 
-    run: Path  # the folder of a finished run: RESULTS/runs/NAME
+    run: Path  # the folder of a finished run, RESULTS/runs/NAME, or wandb:ENTITY/PROJECT/RUN
     out: Path = Path("rerun")  # the results folder of the second run, not that of the first
 
 
 def rerun(command: Rerun) -> int:
     from benchmark.runs import rerun as repeat
 
-    found = repeat(command.run, command.out)
+    found = repeat(here(command.run), command.out)
     if found.outcome.state != "done":
         print(f"{found.outcome.state}: {found.outcome.reason}  {found.outcome.folder}")
         return 1
@@ -55,14 +62,14 @@ def rerun(command: Rerun) -> int:
 class Verify:
     """Hold records against their digests, and finished networks against what was measured of them."""
 
-    records: Path  # a results folder, or a run in it
+    records: Path  # a results folder, or a run in it; wandb:ENTITY/PROJECT[/RUN]: what W&B keeps
 
 
 def verify(command: Verify) -> int:
     from benchmark.runs import verify as verified
 
     finished = wrong = 0
-    for found in verified(command.records):
+    for found in verified(here(command.records)):
         finished += found.state == "done" or bool(found.wrong)
         wrong += bool(found.wrong)
         if found.wrong or found.state != "done":

@@ -116,6 +116,7 @@ class Settings:
     wandb: Place[Literal["online", "offline", "off", "auto"]] = "auto"  # auto: online if a key is there
     project: Place[str] = "nnrelief-bench"  # of W&B
     entity: Place[str | None] = None  # of W&B
+    log_model: Place[Literal["none", "last", "all"]] = "none"  # W&B keeps the network and its last masks, or all
     trackers: Place[tuple[str, ...]] = ()  # whoever else shows the run: tensorboard, trackio, or an installed one
 
     def __post_init__(self) -> None:

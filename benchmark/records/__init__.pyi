@@ -11,6 +11,7 @@ from .rows import End as End, Rows as Rows, ended_line as ended_line, read_rows 
 from .schema import (
     DROPS as DROPS,
     EQUAL as EQUAL,
+    FILES as FILES,
     METRICS as METRICS,
     ConfigFile as ConfigFile,
     EnvironmentFile as EnvironmentFile,

@@ -82,7 +82,7 @@ def _show_again(config: RunConfig) -> None:
 
         settings = config.settings
         record = Record(settings.results / "runs" / config.name)
-        mirror_record(record, settings.wandb, settings.project, settings.entity)
+        mirror_record(record, settings.wandb, settings.project, settings.entity, settings.log_model)
 
 
 def _prepare(config: RunConfig) -> tuple[Any, Any]:
@@ -146,7 +146,7 @@ def _carry_out(config: RunConfig, runner: Runner, progress: Progress, device: An
     about_data = {"data_verified": data.verified, "data_digests": data.digests, "classes": data.classes}
     record.write_json("environment.json", {**environment(device), **about_data})
     record.update_status("running")
-    mirror = open_mirror(settings.wandb, record, settings.project, settings.entity)
+    mirror = open_mirror(settings.wandb, record, settings.project, settings.entity, log_model=settings.log_model)
     trackers = Trackers({"W&B": mirror, **open_trackers(settings.trackers, record)})
     code, state, reason = 1, "failed", ""
     try:

@@ -13,8 +13,9 @@ import torch
 from benchmark.errors import UserError
 from benchmark.metrics import dense_flops
 from benchmark.network import MaskedModel, digest, shrink
-from benchmark.records import Damaged, Record, Row, masks_file, read_masks
+from benchmark.records import Damaged, Record, Row, masks_file, read_json, read_masks
 from benchmark.runs.export import finished_network
+from benchmark.tracking import FETCHED
 
 INPUTS = 8  # random ones, for which the network without dead units must say what the masked one says
 TOLERANCE = 1e-6  # of outputs in float64, relative to the largest
@@ -75,7 +76,8 @@ def _wrong_files(folder: Path, points: list[Row]) -> Iterator[str]:
             yield f"{firing.name} is missing"
         elif firing.is_file() and hashlib.sha256(firing.read_bytes()).hexdigest() != point.get("firing_sha256"):
             yield f"{firing.name} is not what was measured"
-    for sha in sorted({point["masks_sha256"] for point in points}):
+    kept = points[-1:] if read_json(folder / FETCHED).get("masks") == "last" else points
+    for sha in sorted({point["masks_sha256"] for point in kept}):
         try:
             if read_masks(folder, sha) is None:
                 yield f"{masks_file(folder, sha).name} is missing"

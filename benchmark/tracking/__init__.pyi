@@ -1,4 +1,5 @@
 from .agent import as_given as as_given, in_sweep as in_sweep, told_to_sweep as told_to_sweep
+from .artifact import FETCHED as FETCHED, SOURCE as SOURCE, fetch_records as fetch_records
 from .mirror import (
     check_mirror as check_mirror,
     mirror_record as mirror_record,

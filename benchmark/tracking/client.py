@@ -34,16 +34,18 @@ def begin(
     directory: Path,
     about: Mapping[str, Any],
     strict: bool = False,
+    patience: float = 0.0,
 ) -> tuple[Any, str] | None:
     """The W&B run, and the command that brings later what does not arrive; None where W&B is disabled.
 
-    `about` is name, group, job type, tags and config. Where W&B does not answer, the run is offline, or, `strict`,
-    Unreachable is raised. Raises UserError for `online` without an API key, and what the client raises.
+    `about` is name, group, job type, tags and config; its end may take `patience` seconds more than LIMITS says. Where
+    W&B does not answer, the run is offline, or, `strict`, Unreachable is raised. Raises UserError for `online` without
+    an API key, and what the client raises.
     """
     settings = client_settings()
     if mode == "auto" and settings.mode == "disabled":
         return None
-    start = _Start(run_id, project, entity, directory.absolute(), about, strict)
+    start = _Start(run_id, project, entity, directory.absolute(), about, strict, patience)
     if mode == "offline" or (mode == "auto" and settings.mode in ("offline", "dryrun")):
         return start.offline("as set")
     if mode == "online":
@@ -67,8 +69,10 @@ class _Start:
         directory: Path,
         about: Mapping[str, Any],
         strict: bool,
+        patience: float,
     ) -> None:
         self.directory, self.strict = directory, strict
+        self.limits = {**LIMITS, "finish_timeout": LIMITS["finish_timeout"] + patience}
         self.asked = {"project": project, "entity": entity}
         place = {"id": run_id, **self.asked}
         self.swept = swept_names()
@@ -114,7 +118,7 @@ class _Start:
         import wandb
 
         client_settings()
-        limits = {name: limit for name, limit in LIMITS.items() if f"WANDB_{name.upper()}" not in os.environ}
+        limits = {name: limit for name, limit in self.limits.items() if f"WANDB_{name.upper()}" not in os.environ}
         quiet = {"silent": True, "console": "wrap", "x_disable_viewer": True, "symlink": False}
         settings = wandb.Settings(mode=mode, finish_timeout_raises=True, **limits, **quiet, **more)
         return wandb.init(**self.arguments, reinit="create_new", settings=settings)

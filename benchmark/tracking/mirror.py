@@ -11,6 +11,8 @@ line when it hands out an interrupted run of a sweep again.
 
 Every row has a number, `log_step`, that is its step on W&B too: what is there already the client leaves out, so all
 rows of a record can be given once more after an interruption.
+
+With `log_model` a finished run's network goes along, see `artifact`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import Any, Literal
 
 from benchmark.errors import UserError
 from benchmark.records import Record, read_json
+from benchmark.tracking.artifact import RATE, LogModel, check_model, model_files, send_model
 from benchmark.tracking.comparison import comparison
 from benchmark.tracking.series import LAYERS, axis, charted, densities, numbers, series
 
@@ -34,8 +37,16 @@ EXIT_CODES = {"done": 0, "interrupted": 130}  # by the state of a run; 1 for the
 class Mirror:
     """A run as W&B shows it; does nothing where W&B is off, or once it has failed."""
 
-    def __init__(self, run: Any = None, folder: Path = Path(), way: str = "", strict: bool = False) -> None:
+    def __init__(
+        self,
+        run: Any = None,
+        folder: Path = Path(),
+        way: str = "",
+        strict: bool = False,
+        log_model: LogModel = "none",
+    ) -> None:
         self._run = run  # a wandb.Run
+        self._log_model: LogModel = log_model
         self._strict = strict  # raise Unreachable where W&B fails
         self._record = Record(folder)
         self._way = way  # the command that brings later what is missing
@@ -82,10 +93,14 @@ class Mirror:
                     run.write_logs("\n".join(trace))
                 if again and run.sweep_id:
                     run.mark_preempting()
-                path = None if run.offline else f"{run.entity}/{run.project}/{run.id}"
+                wanted = self._log_model != "none" and self._record.done
+                model = send_model(run, self._record, self._log_model) if wanted else ""
+                place = None if run.offline else f"{run.entity}/{run.project}"
                 run.finish(exit_code=exit_code)
-                if path:
-                    check_arrival(path, self._last)
+                if place:
+                    check_arrival(f"{place}/{run.id}", self._last)
+                    if model:
+                        check_model(place, self._record, model)
                     mark_as_brought(folder)
         self._run = None
 
@@ -120,6 +135,7 @@ def open_mirror(
     project: str = "nnrelief-bench",
     entity: str | None = None,
     strict: bool = False,
+    log_model: LogModel = "none",
 ) -> Mirror:
     """Begin the mirror of a run, or go on with it after an interruption.
 
@@ -128,7 +144,7 @@ def open_mirror(
     sweep the run, its project and its swept values are the sweep's.
 
     Raises UserError for `online` without an API key. With `strict` an error of W&B's ends in Unreachable, here and
-    later, and nothing is said or kept offline for it.
+    later, and nothing is said or kept offline for it; then a network has the longer to arrive, the larger it is.
     """
     if mode == "off":
         return Mirror()
@@ -136,9 +152,10 @@ def open_mirror(
 
     files = {file: record.read_json(file) for file in ("config.json", "environment.json")}
     try:
-        begun = begin(
-            mode, files["config.json"]["id"], project, entity, record.folder, labels(files["config.json"]), strict
-        )
+        about = files["config.json"]
+        size = sum(path.stat().st_size for path in model_files(record, log_model)) if log_model != "none" else 0
+        patience = size / RATE if strict else 0.0
+        begun = begin(mode, about["id"], project, entity, record.folder, labels(about), strict, patience)
         if begun is None:
             return Mirror()
         run, way = begun
@@ -149,7 +166,7 @@ def open_mirror(
         way = mirror_command(record.folder)
         say(f"not mirrored ({cause(error)}); the local record is whole, bring it later with: {way}")
         return Mirror()
-    return Mirror(run, record.folder, way, strict)
+    return Mirror(run, record.folder, way, strict, log_model)
 
 
 def check_mirror(mode: Mode) -> None:
@@ -174,7 +191,11 @@ def labels(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mirror_records(
-    results: Path, mode: Mode = "auto", project: str = "nnrelief-bench", entity: str | None = None
+    results: Path,
+    mode: Mode = "auto",
+    project: str = "nnrelief-bench",
+    entity: str | None = None,
+    log_model: LogModel | None = None,
 ) -> Iterator[str]:
     """Bring the runs of a results folder, or the one run that the folder is of, to W&B; a line for each.
 
@@ -189,24 +210,31 @@ def mirror_records(
 
     for number, folder in enumerate(folders):
         try:
-            yield f"{folder.name}: {mirror_record(Record(folder), mode, project, entity, strict=True)}"
+            told = mirror_record(Record(folder), mode, project, entity, log_model, strict=True)
+            yield f"{folder.name}: {told}"
         except Unreachable as error:
             left = f"{len(folders) - number} of {len(folders)} runs are left"
             raise UserError(f"W&B: {error}; {left}, go on with: {mirror_command(results)}") from error
 
 
 def mirror_record(
-    record: Record, mode: Mode, project: str = "nnrelief-bench", entity: str | None = None, strict: bool = False
+    record: Record,
+    mode: Mode,
+    project: str = "nnrelief-bench",
+    entity: str | None = None,
+    log_model: LogModel | None = None,
+    strict: bool = False,
 ) -> str:
     """Bring one run to W&B, in a W&B sweep as the sweep's run; returns its state, or why it is left out.
 
-    With `strict` raises Unreachable where W&B does not take it.
+    A `log_model` of None is what the run was asked for. With `strict` raises Unreachable where W&B does not take it.
     """
     status = record.status
     state = status.get("state", "running")
     if state == "running":
         return "left out: under way, or killed; do it again to go on with it"
-    mirror = open_mirror(mode, record, project, entity, strict)
+    kept: LogModel = log_model or record.read_json("config.json")["config"].get("log_model", "none")
+    mirror = open_mirror(mode, record, project, entity, strict, kept)
     mirror.replay(record)
     mirror.finish(exit_code=EXIT_CODES.get(state, 1), summary={"state": state, "reason": status.get("reason", "")})
     return state

@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import unquote
 
+from tests.tracking.wandb_artifacts import Artifacts
+
 KEY = "k" * 40  # the API key that the server takes
 
 
@@ -23,6 +25,7 @@ class App(Protocol):
     silent: threading.Event  # while set, requests are taken and never answered
     refusing: threading.Event  # while set, rows are answered with 403, which the client does not retry
     refused: int  # how often
+    artifacts: Artifacts
 
     def answer(self, operation: str, variables: Mapping[str, Any]) -> dict[str, Any]: ...
 
@@ -91,9 +94,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         body = self._body()
-        run, name = unquote(self.path).removeprefix("/upload/").split("/", 1)
-        self.server.app.upload(run, name, body)
-        self._reply(200, b"")
+        _, kind, path = unquote(self.path).split("/", 2)
+        if kind == "artifact":
+            self._reply(200 if self.server.app.artifacts.upload(path, body) else 403, b"")
+        else:
+            run, name = path.split("/", 1)
+            self.server.app.upload(run, name, body)
+            self._reply(200, b"")
+
+    def do_GET(self) -> None:
+        self._reply(200, self.server.app.artifacts.download(unquote(self.path).removeprefix("/artifact/")))
 
     def _answer(self, post: dict[str, Any]) -> dict[str, Any]:
         app = self.server.app

@@ -17,12 +17,12 @@ from typing import Any
 
 import yaml
 
+from tests.tracking.wandb_artifacts import CREATED, Artifacts
 from tests.tracking.wandb_grid import grid
 from tests.tracking.wandb_http import KEY, HttpServer
 
 ENTITY = "tester"
 HIDDEN = 2  # among the options of a metric, as the client writes them
-CREATED = "2026-01-01T00:00:00Z"
 
 
 @dataclass
@@ -92,6 +92,7 @@ class WandbServer:
         self.runs: dict[str, Run] = {}
         self.sweeps: dict[str, Sweep] = {}
         self.agents: dict[str, str] = {}  # agent id -> sweep id
+        self.artifacts = Artifacts(lambda: self.url)
         self.requests: list[str] = []  # operation names, in order
         self.silent = threading.Event()  # while set, requests are taken and never answered
         self.refusing = threading.Event()  # while set, rows are answered with 403, which the client does not retry
@@ -106,6 +107,7 @@ class WandbServer:
 
     def __exit__(self, *exc: object) -> None:
         self.silent.clear()
+        self.artifacts.released.set()
         self.stop()
 
     @property
@@ -134,7 +136,7 @@ class WandbServer:
         """The `data` of an operation's answer."""
         with self.lock:
             self.requests.append(operation)
-            method = getattr(self, f"do_{operation}", None)
+            method = getattr(self, f"do_{operation}", None) or getattr(self.artifacts, f"do_{operation}", None)
             return method(variables) if method else {}
 
     def do_Viewer(self, v: Mapping[str, Any]) -> dict[str, Any]:
