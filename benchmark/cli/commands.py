@@ -221,6 +221,23 @@ def mirror(command: Mirror) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WandbSetup:
+    """Save a view of a W&B project with the charts of this suite, accuracy against compression first.
+
+    Done again, it takes the place of the one before.
+    """
+
+    project: str  # ENTITY/PROJECT
+
+
+def wandb_setup(command: WandbSetup) -> int:
+    from benchmark.tracking import save_workspace
+
+    print(save_workspace(command.project))
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check:
     """Hold a method to the contract: tiny networks, all optimisers, a run that is stopped and resumed.
 
@@ -283,5 +300,6 @@ COMMANDS = {
         Command("verify", Verify, verify, words=("records",)),
         Command("clean", Clean, clean, words=("results",)),
         Command("mirror", Mirror, mirror, words=("results",)),
+        Command("wandb_setup", WandbSetup, wandb_setup, words=("project",)),
     )
 }

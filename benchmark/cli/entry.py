@@ -68,6 +68,6 @@ def _printable(text: str) -> str:
 
 
 def _usage(summaries: dict[str, str]) -> str:
-    lines = [f"  {name:8s}{summary}" for name, summary in summaries.items()]
+    lines = [f"  {name:13s}{summary}" for name, summary in summaries.items()]
     head = ["usage: prunebench COMMAND [options]", "", "Compares neural-network pruning methods on equal terms.", ""]
     return "\n".join([*head, *lines, "", "prunebench COMMAND --help says more of each."])

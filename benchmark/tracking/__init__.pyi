@@ -13,3 +13,4 @@ from .trackers import (
     load_tracker as load_tracker,
     open_trackers as open_trackers,
 )
+from .workspace import save_workspace as save_workspace

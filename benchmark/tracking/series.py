@@ -15,7 +15,7 @@ from benchmark.records import METRICS, Row
 
 LAYERS = "size/layer_density"  # the densities of all layers at a trained point
 
-_COMPRESSION = "size/compression_params"
+COMPRESSION = "size/compression_params"
 
 
 def series(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,12 +47,20 @@ def charted(name: str) -> bool:
     return metric in METRICS and ("point" if at_point else "epoch") in METRICS[metric].shown
 
 
+def charts(section: str) -> list[str]:
+    """The series of a section that are charted of a run of the standard protocol."""
+    if not section:
+        return [name for name in METRICS if charted(name) and not name.startswith("test_")]
+    found = [f"{section}/{name}" for name, metric in METRICS.items() if metric.section == section]
+    return [name for name in (*found, *([LAYERS] if section == "size" else [])) if charted(name)]
+
+
 def axis(name: str) -> str:
     """The series that is the horizontal axis of this one: accuracy stands against compression, so methods overlay."""
     section, at_point, _ = name.rpartition("/")
     if not at_point:
         return "epoch"
-    return _COMPRESSION if section == "accuracy" else "round"
+    return COMPRESSION if section == "accuracy" else "round"
 
 
 def numbers(row: Mapping[str, Any]) -> Row:

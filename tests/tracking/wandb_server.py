@@ -92,6 +92,7 @@ class WandbServer:
         self.runs: dict[str, Run] = {}
         self.sweeps: dict[str, Sweep] = {}
         self.agents: dict[str, str] = {}  # agent id -> sweep id
+        self.views: dict[str, dict[str, Any]] = {}  # saved views by id, as they were sent
         self.artifacts = Artifacts(lambda: self.url)
         self.requests: list[str] = []  # operation names, in order
         self.silent = threading.Event()  # while set, requests are taken and never answered
@@ -160,6 +161,17 @@ class WandbServer:
                 setattr(run, mine, json.loads(v[theirs]))
         bucket = _public(run) | {"project": _project(run.entity, run.project), "description": None}
         return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
+
+    def do_View(self, v: Mapping[str, Any]) -> dict[str, Any]:
+        if not any(run.project == v["name"] for run in self.runs.values()):
+            return {"project": None}
+        found = [view for view in self.views.values() if view["name"] == v["viewName"]]
+        return {"project": {"allViews": {"edges": [{"node": view} for view in found]}}}
+
+    def do_UpsertView2(self, v: Mapping[str, Any]) -> dict[str, Any]:
+        id = v.get("id") or f"view{len(self.views)}"
+        self.views[id] = {**v, "id": id}
+        return {"upsertView": {"view": {"id": id, "name": v["name"]}, "inserted": True}}
 
     def do_RunResumeStatus(self, v: Mapping[str, Any]) -> dict[str, Any]:
         run = self.runs.get(v["name"])
