@@ -117,10 +117,12 @@ class Settings:
     project: Place[str] = "nnrelief-bench"  # of W&B
     entity: Place[str | None] = None  # of W&B
     log_model: Place[Literal["none", "last", "all"]] = "none"  # W&B keeps the network and its last masks, or all
-    trackers: Place[tuple[str, ...]] = ()  # whoever else shows the run: tensorboard, trackio, or an installed one
+    trackers: Place[tuple[str, ...]] = ()  # who else shows the run: tensorboard,trackio, or an installed one
 
     def __post_init__(self) -> None:
         check(self)
+        trackers = (name.strip() for words in self.trackers for name in words.split(","))
+        object.__setattr__(self, "trackers", tuple(filter(None, trackers)))
         if self.weights is not None:
             self._hold_weights(self.weights)
         if self.retrain.lr is None:

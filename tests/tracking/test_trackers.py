@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.config.options import run_config
+from benchmark.config.options import read_arguments, run_config
 from benchmark.errors import UserError
 from benchmark.records.record import Record
 from benchmark.runs.execution import carry_out
@@ -78,6 +78,11 @@ def test_a_tracker_that_is_unknown_or_cannot_be_imported_is_an_error_before_anyt
     with pytest.raises(UserError, match=r"tracker 'absent' cannot be imported: .*no_such_package"):
         carry_out(run_config({**QUICK, "trackers": ["listener", "absent"]}))
     assert not Path("results").exists()
+
+
+@pytest.mark.parametrize("words", ["--trackers a,b", "--trackers a b", "--trackers a, b", "--trackers=a,b"])
+def test_trackers_are_written_with_commas_or_spaces(words: str) -> None:
+    assert run_config(read_arguments(words.split())).settings.trackers == ("a", "b")
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "trackio"])

@@ -205,6 +205,32 @@ def test_what_fails_before_the_mirror_opens_is_told_to_the_sweep(
     assert not list(Path.cwd().glob("*wandb"))
 
 
+def test_a_run_that_failed_is_done_again_where_wandb_asks_for_it_again(
+    server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it failed of may have gone: a full GPU, a broken file."""
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep0")
+    monkeypatch.setenv("WANDB_RUN_ID", "run0")
+    config = run_config({**QUICK, "pruner": "snip"})
+    with monkeypatch.context() as broken:
+        broken.setattr("benchmark.training.runner.Runner._measure", _no_driver)
+        with pytest.raises(RuntimeError):
+            carry_out(config)
+    run = server.runs["run0"]
+    assert (run.exit_code, run.summary["state"]) == (1, "failed")
+    assert "no driver" in run.summary["reason"]
+    assert carry_out(config).state == "done"
+    assert list(server.runs) == ["run0"]
+    assert (run.exit_code, run.state, run.summary["state"], run.summary["reason"]) == (0, "finished", "done", "")
+    record = Record(execution.outcome_of(config).folder)
+    rows = [*record.read_rows("epochs.jsonl"), *record.read_rows("points.jsonl")]
+    assert steps(server, "run0") == list(range(len(rows)))
+
+
+def _no_driver(*given: object) -> None:
+    raise RuntimeError("no driver")
+
+
 def _no_data(config: RunConfig) -> None:
     raise UserError(f"no data in {config.settings.data_dir.name if config.settings.data_dir else ''}")
 
