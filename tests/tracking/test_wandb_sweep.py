@@ -117,7 +117,7 @@ def _report_is_the_same_from_both(folder: Path, environment: dict[str, str]) -> 
 
 
 def test_a_run_that_was_done_before_is_shown_in_the_sweep(server: WandbServer, tmp_path: Path) -> None:
-    environment = _registered(server, tmp_path, DIGITS, pruner="snip", seed=0, **QUICK)
+    environment = _registered(server, tmp_path, DIGITS, pruner="snip", seed=0, log_model="last", **QUICK)
     words = ["--pruner=snip", "--seed=0", "--wandb=off", *(f"--{k}={v}" for k, v in QUICK.items())]
     own = yaml.safe_load((tmp_path / "sweep.yaml").read_text())["parameters"]
     words += [f"--{k}={v['value']}" for k, v in own.items() if "value" in v and f"--{k}" not in " ".join(words)]
@@ -132,6 +132,7 @@ def test_a_run_that_was_done_before_is_shown_in_the_sweep(server: WandbServer, t
     record = Record(folder)
     rows = [*record.read_rows("epochs.jsonl"), *record.read_rows("points.jsonl")]
     assert steps(server, run.id) == list(range(len(rows)))
+    assert len(server.artifacts.committed) == 1
 
 
 def test_a_run_that_the_service_stops_can_be_resumed(server: WandbServer, tmp_path: Path) -> None:
