@@ -112,13 +112,13 @@ def test_the_first_line_of_a_shipped_sweep_is_a_sentence(path: Path) -> None:
     assert path.read_text().partition("\n")[0].endswith((".", "?"))  # it stands alone in `prunebench list sweeps`
 
 
-@pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100", "tiny_imagenet"])
-def test_a_comparison_has_every_method_at_two_to_sixty_four_times_fewer_weights(name: str) -> None:
-    runs = sweep_runs(name, {})
-    no_filters = {"l1_filters", "network_slimming"} if name == "mnist" else set()  # where a neuron is one
+@pytest.mark.parametrize("task", ["mnist", "cifar10", "cifar100", "tiny_imagenet"])
+def test_a_comparison_has_every_method_at_two_to_sixty_four_times_fewer_weights(task: str) -> None:
+    runs = sweep_runs(task, {})
+    no_filters = {"l1_filters", "network_slimming"} if task == "mnist" else set()  # where a neuron is one
     assert {run.settings.pruner for run in runs} == set(pruner_names()) - {"control"} - no_filters
     kept = {(run.settings.pruner, round(1 / (1 - s))) for run in runs if (s := getattr(run.pruner, "sparsity", 0.0))}
     for method in ("magnitude", "lamp", "taylor", "lottery_ticket", "lr_rewinding", "fine_tuning"):  # by rounds
-        assert (method, 64) in kept
+        assert max(times for name, times in kept if name == method) >= 64
     for method in ("wanda", "sparsegpt", "snip", "grasp", "synflow", "random", "set", "rigl", "movement"):
         assert {(method, times) for times in (2, 4, 8, 16, 32, 64)} <= kept
