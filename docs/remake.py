@@ -1,6 +1,6 @@
-"""Remakes the README's table and the figure of docs/ from the reference results that come with the package.
+"""Remakes the README's tables and the figures of docs/ from the reference results that come with the package.
 
-python docs/remake.py                      writes both
+python docs/remake.py                      writes all
 python docs/remake.py pack RESULTS NAME    makes the reference results NAME of the finished runs in a results folder,
                                            made by a clean checkout
 """
@@ -22,7 +22,8 @@ from reports.styles import styles_of
 from reports.tables import smallest_networks
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- made by `make figures` -->\n", "<!-- until here -->\n"
+TASKS = ("digits",)
+BEGIN, END = "<!-- {task}: made by `make figures` -->\n", "<!-- until here -->\n"
 SHOWN = ["compression (parameters)", "test drop, points", "training, × dense"]
 
 
@@ -30,20 +31,28 @@ def main(words: list[str]) -> None:
     """Do what the words of the command line ask for."""
     match words:
         case []:
-            (setting,) = [s for s in load("reference").settings if s.name.startswith("digits ")]
-            figures = draw_all(setting, styles_of(setting.methods.values()), "paper", {"accuracy_compression_params"})
-            (ROOT / "docs" / "accuracy_digits.png").write_bytes(figures.files["accuracy_compression_params.png"])
-            readme = ROOT / "README.md"
-            readme.write_text(with_table(readme.read_text(), setting))
+            settings = load("reference").settings
+            for task in TASKS:
+                (setting,) = [s for s in settings if s.name.startswith(f"{task} ")]
+                remake(task, setting)
         case ["pack", results, name]:
             print(pack(Path(results), name))
         case _:
             sys.exit(__doc__)
 
 
-def with_table(text: str, setting: Setting) -> str:
-    """The text with the table of smallest networks between its marks."""
-    return re.sub(f"(?<={BEGIN}).*?(?={END})", lambda _: table(setting), text, flags=re.DOTALL)
+def remake(task: str, setting: Setting) -> None:
+    """Write the figure of accuracy against compression, and the README's table."""
+    figures = draw_all(setting, styles_of(setting.methods.values()), "paper", {"accuracy_compression_params"})
+    (ROOT / "docs" / f"accuracy_{task}.png").write_bytes(figures.files["accuracy_compression_params.png"])
+    readme = ROOT / "README.md"
+    readme.write_text(with_table(readme.read_text(), task, setting))
+
+
+def with_table(text: str, task: str, setting: Setting) -> str:
+    """The text with the table of smallest networks between the task's marks."""
+    begin = BEGIN.format(task=task)
+    return re.sub(f"(?<={begin}).*?(?={END})", lambda _: table(setting), text, flags=re.DOTALL)
 
 
 def table(setting: Setting) -> str:

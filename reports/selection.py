@@ -49,6 +49,11 @@ def smallest(points: Iterable[OperatingPoint], allowed: float) -> OperatingPoint
     return chosen
 
 
+def is_at_end(points: Iterable[OperatingPoint], chosen: OperatingPoint | None) -> bool:
+    """Whether nothing smaller was tried, so that the smallest network may be smaller than the chosen one."""
+    return chosen is not None and chosen.compression == max(point.compression for point in points)
+
+
 def drop_on_test(point: OperatingPoint) -> Estimate:
     """The drop of test top1 from dense, paired by seed."""
     return estimate(list(point.test_drops.values()), -1, 1)

@@ -19,6 +19,7 @@ LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "×": r"$\times$",
+    "≥": r"$\geq$",
     "±": r"$\pm$",
     "≤": r"$\le$",
     "÷": r"$\div$",

@@ -14,6 +14,7 @@ from reports.selection import (
     OperatingPoint,
     compared_seeds,
     drop_on_test,
+    is_at_end,
     operating_points,
     smallest,
     verdict,
@@ -29,7 +30,7 @@ RATIOS = ("compression_params", "compression_weights", "speedup_theoretical", "s
 FORMS = dict.fromkeys(RATIOS, "{:.1f}") | {"speedup_structural": "{:.2f}"}
 SMALLEST = (
     "A method's last operating point, the same for all seeds, before its mean drop of validation top-1 over all seeds "
-    "first exceeds d; the dense network where there is none. There the drop of test top-1 from dense, and whether it "
+    "first exceeds d; the dense network where there is none; ≥: the method's last, so nothing smaller was tried. There the drop of test top-1 from dense, and whether it "
     "is shown to be at most d (below), more (above), or neither (open). Brackets: 95 % t-intervals over seeds, of "
     "ratios in logarithms. A seed that failed counts with the accuracy of chance. Speed-ups are ratios of FLOPs per "
     "example, one multiply-add = 1, counted with fvcore"
@@ -47,7 +48,8 @@ def smallest_networks(setting: Setting) -> Table:
     for method in setting.methods.values():
         points = operating_points(setting, method)
         for allowed in DROPS:
-            row, cells = _smallest(setting, method, smallest(points, allowed), allowed)
+            chosen = smallest(points, allowed)
+            row, cells = _smallest(setting, method, chosen, allowed, is_at_end(points, chosen))
             numbers.append(row)
             shown.append(cells)
     title = "Smallest network at comparable accuracy"
@@ -68,7 +70,7 @@ def _of_one_image(setting: Setting) -> str:
 
 
 def _smallest(
-    setting: Setting, method: Method, chosen: OperatingPoint | None, allowed: float
+    setting: Setting, method: Method, chosen: OperatingPoint | None, allowed: float, at_end: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     seeds = compared_seeds(setting, method)
     failed = len(chosen.test_drops) - len(chosen.measured) if chosen else 0
@@ -86,13 +88,17 @@ def _smallest(
         parts["drop"] = drop_on_test(chosen)
         parts["budget"] = ratio_estimate(multiples(setting, chosen.measured, "epochs_total"), lowest=0)
         said = verdict(parts["drop"], allowed)
-    row = head | {"seeds_failed": failed, "seeds_collapsed": collapsed} | columns_of(parts) | {"verdict": said}
+    counts = {"seeds_failed": failed, "seeds_collapsed": collapsed}
+    row = head | counts | columns_of(parts) | {"at_end": at_end, "verdict": said}
     notes = [f"{n} {what}" for n, what in ((failed, "failed"), (collapsed, "collapsed")) if n]
+    ratios = {heading(name): interval(parts[name], FORMS[name]) for name in RATIOS}
+    if at_end:
+        ratios[heading(RATIOS[0])] = f"≥ {ratios[heading(RATIOS[0])]}"
     cells = {
         "method": method.label,
         "d, points": f"{100 * allowed:g}",
         "seeds": ", ".join([f"{len(seeds)} of {len(method.seeds)}", *notes]),
-        **{heading(name): interval(parts[name], FORMS[name]) for name in RATIOS},
+        **ratios,
         heading("validation_drop"): interval(parts["validation_drop"], "{:z.2f}", 100),
         heading("drop"): interval(parts["drop"], "{:z.2f}", 100),
         "test drop is": said,

@@ -47,6 +47,11 @@ def test_the_sentence_of_a_method_is_made_of_its_numbers() -> None:
     )
 
 
+def test_a_method_that_lost_nothing_at_its_last_point_is_at_least_so_small() -> None:
+    said = sentences(seeds_of("lamp", {4: 0.988, 16: 0.984}))["lamp"]
+    assert said.startswith("at least 16.0× smaller within 1 point of dense on validation; ")
+
+
 def test_methods_are_ranked_by_size_and_said_to_be_alike_or_not() -> None:
     far = seeds_of("random", {4: 0.9, 16: 0.6}, spread=0.002)
     near = seeds_of("lamp", {4: 0.988, 32: 0.982}, spread=-0.001)
@@ -151,4 +156,4 @@ def test_of_many_settings_the_conclusion_is_folded_and_names_the_smallest(tmp_pa
     page = (build(tmp_path).folder / "index.html").read_text()
     conclusion = page[page.index('<section id="conclusion">') :].partition("</section>")[0]
     assert conclusion.count("<details>") == 3
-    assert conclusion.count("within 1 point: magnitude 4.0×") == 3
+    assert conclusion.count("within 1 point: magnitude ≥ 4.0×") == 3

@@ -10,7 +10,7 @@ import pytest
 
 from reports.curves import settings_of
 from reports.records import RunRecord
-from reports.selection import OperatingPoint, drop_on_test, incomplete, operating_points, smallest, verdict
+from reports.selection import OperatingPoint, drop_on_test, incomplete, is_at_end, operating_points, smallest, verdict
 from reports.statistics import estimate
 from tests.reports.made_up import point, run_record
 
@@ -43,6 +43,20 @@ def test_it_is_the_last_point_before_the_mean_drop_first_exceeds_the_allowed_one
 ) -> None:
     found = smallest(points, allowed)
     assert (found and found.compression) == compression
+
+
+@pytest.mark.parametrize(
+    ("points", "at_end"),
+    [
+        ([at(2, 0.0), at(4, 0.005)], True),
+        ([at(2, 0.0), at(4, 0.02)], False),
+        ([at(2, 0.0), at(math.inf, 0.9)], False),  # with nothing left it lost
+        ([at(2, 0.02)], False),
+        ([], False),
+    ],
+)
+def test_the_end_of_the_points_is_no_end_of_the_method(points: list[OperatingPoint], at_end: bool) -> None:
+    assert is_at_end(points, smallest(points, 0.01)) == at_end
 
 
 def test_rounding_is_no_drop() -> None:

@@ -34,7 +34,20 @@ def test_the_smallest_network_is_one_operating_point_for_all_seeds() -> None:
     assert math.isclose(table.loc[0.02, "drop_high"], 0.04284, abs_tol=1e-5)
     shown = by(smallest_networks(setting).shown, "d, points")
     assert shown.loc["2", "test drop, points"] == "1.80 [-0.68, 4.28]"
-    assert shown.loc["2", "compression (parameters)"] == "16.0"
+    assert shown.loc["2", "compression (parameters)"] == "16.0"  # at 64 it loses more
+    assert not table["at_end"].any()
+
+
+def test_where_nothing_smaller_was_tried_the_size_is_a_bound() -> None:
+    [setting] = settings_of(
+        run_record(name, s, [point(0, 1, 0.99), point(1, 4, 0.99), point(2, 16, last)])
+        for name, last in (("lamp", 0.989), ("snip", 0.5))
+        for s in range(3)
+    )
+    table = smallest_networks(setting)
+    sizes = table.shown.groupby("method")["compression (parameters)"].first()
+    assert (sizes["lamp"], sizes["snip"]) == ("≥ 16.0", "4.0")
+    assert table.numbers.groupby("method")["at_end"].first().to_dict() == {"lamp": True, "snip": False}
 
 
 def test_the_points_are_chosen_on_validation_and_their_test_drop_is_reported() -> None:
