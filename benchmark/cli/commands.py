@@ -51,6 +51,11 @@ def run(command: Run) -> int:
     print(f"{'done before' if before == 'done' else outcome.state}{reason}  {outcome.folder}")
     if before == "done" and config.settings.measure_latency:
         print(f"a finished run is not measured again: prunebench latency {outcome.folder}", file=sys.stderr)
+    if before == "done" and (kept := config.settings.log_model) != "none" and not in_sweep():
+        print(
+            f"a finished run leaves its network with: prunebench mirror {outcome.folder} --log_model {kept}",
+            file=sys.stderr,
+        )
     if outcome.state == "done" and not _has_reference(config):
         changed = {k: v for k, v in options.items() if not k.startswith("pruner")} | {"pruner": REFERENCE}
         words = shlex.join(f"--{name}={value}" for name, value in changed.items())

@@ -138,6 +138,11 @@ def test_a_run_says_what_to_run_beside_it_and_that_it_was_done_before(
         capsys, *words, "--pruner", "snip(sparsity=0.5)", "--train.decay_at", "0.5", "0.75", "--measure_latency"
     )
     assert err.startswith(f"a finished run is not measured again: prunebench latency {tmp_path}")
+    _, _, err = called(
+        capsys, *words, "--pruner", "snip(sparsity=0.5)", "--train.decay_at", "0.5", "0.75", "--log_model", "all"
+    )
+    assert err.startswith(f"a finished run leaves its network with: prunebench mirror {tmp_path}")
+    assert err.endswith(" --log_model all\n")
 
 
 def test_a_dry_run_tells_how_runs_stand_and_counts_what_is_left(
