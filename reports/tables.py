@@ -30,10 +30,10 @@ RATIOS = ("compression_params", "compression_weights", "speedup_theoretical", "s
 FORMS = dict.fromkeys(RATIOS, "{:.1f}") | {"speedup_structural": "{:.2f}"}
 SMALLEST = (
     "A method's last operating point, the same for all seeds, before its mean drop of validation top-1 over all seeds "
-    "first exceeds d; the dense network where there is none; ≥: the method's last, so nothing smaller was tried. There the drop of test top-1 from dense, and whether it "
-    "is shown to be at most d (below), more (above), or neither (open). Brackets: 95 % t-intervals over seeds, of "
-    "ratios in logarithms. A seed that failed counts with the accuracy of chance. Speed-ups are ratios of FLOPs per "
-    "example, one multiply-add = 1, counted with fvcore"
+    "first exceeds d; the dense network where there is none; ≥: the method's last, so nothing smaller was tried. There "
+    "the drop of test top-1 from dense, and whether it is shown to be at most d (below), more (above), or neither "
+    "(open). Brackets: 95 % t-intervals over seeds, of ratios in logarithms. A seed that failed counts with the "
+    "accuracy of chance. Speed-ups are ratios of FLOPs per example, one multiply-add = 1, counted with fvcore"
 )
 INTERPOLATED = (
     "Mean ± sample standard deviation (seeds), interpolated between a seed's own points, linear in the logarithm of "
