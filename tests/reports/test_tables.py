@@ -39,11 +39,11 @@ def test_the_smallest_network_is_one_operating_point_for_all_seeds() -> None:
 
 
 def test_where_nothing_smaller_was_tried_the_size_is_a_bound() -> None:
-    [setting] = settings_of(
+    [setting] = settings_of([
         run_record(name, s, [point(0, 1, 0.99), point(1, 4, 0.99), point(2, 16, last)])
         for name, last in (("lamp", 0.989), ("snip", 0.5))
         for s in range(3)
-    )
+    ])  # fmt: skip
     table = smallest_networks(setting)
     sizes = table.shown.groupby("method")["compression (parameters)"].first()
     assert (sizes["lamp"], sizes["snip"]) == ("≥ 16.0", "4.0")
