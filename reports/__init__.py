@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from reports.curves import Setting
-from reports.folder import checked_place, write_report
+from reports.folder import Content, checked_place, write_report
 from reports.frames import Results
 from reports.records import MARKS, ON_WANDB, SHIPPED, read_sources
-from reports.table import Table, as_csv
+from reports.table import Table, rows_as_csv
 
 # Columns of the smallest networks that a terminal has no room for.
 IN_FILES_ONLY = ["compression (weights)", "speed-up, theoretical", "validation drop, points"]
@@ -59,11 +62,25 @@ def build(
     alone = len(sources) == len(folders) == 1
     out = out or (folders[0] / "report" if alone else Path("report"))
     checked_place(out, *folders)
-    results = load(*sources)
-    results = results.only(*only) if only else results
+    with _kept_from_the_collector():
+        results = load(*sources)
+        results = results.only(*only) if only else results
     report, files = _made(results, reference, style, out, folders[0] if alone else _words(sources))
     write_report(out, files, *folders)
     return report
+
+
+@contextmanager
+def _kept_from_the_collector() -> Iterator[None]:
+    """What is made within holds no cycles and stays: to search it again and again took a sixth of a large report."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _words(sources: Sequence[str | Path]) -> str:
@@ -109,7 +126,7 @@ def tables_of(setting: Setting, reference: str | None = None) -> list[Table]:
 
 def _made(
     results: Results, reference: str | None, look: str, out: Path, source: Path | str
-) -> tuple[Report, dict[str, bytes]]:
+) -> tuple[Report, dict[str, Content]]:
     """The report, and its files by their path in it."""
     from reports.differences import check_reference, rankings, ranks, wins
     from reports.figures import draw_across, draw_all
@@ -125,7 +142,7 @@ def _made(
     listed = problems(results.records, results.settings)
     ranked = rankings(settings)
     across = [table for table in (ranks(ranked), wins(settings, reference), listed) if table is not None]
-    files = {"points.csv": as_csv(results.points.drop(columns=["layers", "firing"])).encode()}
+    files: dict[str, Content] = {"points.csv": partial(_points, results)}
     for table in across:
         files |= table.files("")
     over = draw_across(settings, ranked, styles, look)
@@ -140,3 +157,8 @@ def _made(
         parts.append(Part(setting, place, tables[setting.name], figures, styles))
     files |= Pages(results.records, files, source, out).made(parts, across[:-1], over, listed)
     return Report(out, tables, across[:-1], listed), files
+
+
+def _points(results: Results) -> bytes:
+    """The measured points, without the lists of layers, as CSV."""
+    return rows_as_csv(results.point_columns[:-2], (row[:-2] for row in results.point_rows()))

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from benchmark.errors import UserError
@@ -20,6 +20,7 @@ from reports.schema import printable
 
 MARKER = ".prunebench-report"
 STRAYS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what systems leave in a folder that somebody looks at
+Content = bytes | Callable[[], bytes]  # of a file, or what makes it when it is written
 PATIENCE = 60.0  # seconds that another report may take to be written
 
 
@@ -45,7 +46,7 @@ def checked_place(out: Path, *results: Path) -> Path:
     return place
 
 
-def write_report(out: Path, files: Mapping[str, bytes], *results: Path) -> None:
+def write_report(out: Path, files: Mapping[str, Content], *results: Path) -> None:
     """Put a report in its place; the one before stays until all `files`, by path in the report, are written.
 
     Raises UserError as `checked_place` does, and where writing fails, which leaves the place as it was.
@@ -132,13 +133,13 @@ def _clear(out: Path, place: Path, new: Path, old: Path) -> None:
     _remove(new)
 
 
-def _write(new: Path, files: Mapping[str, bytes]) -> None:
+def _write(new: Path, files: Mapping[str, Content]) -> None:
     new.mkdir()
     (new / MARKER).write_text(json.dumps(sorted(files), indent=0) + "\n")  # first, so that a torn one is known
     for name, content in files.items():
         path = new / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        path.write_bytes(content() if callable(content) else content)
 
 
 def _swap(place: Path, new: Path, old: Path) -> None:

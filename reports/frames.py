@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ from reports.schema import Epoch, Point
 NUMBERS = {  # of epochs and points, in the order of the table of metrics
     kind: [name for name in METRICS if name in {f.name for f in fields(kind)}] for kind in (Epoch, Point)
 }
+_numbers_of = attrgetter(*NUMBERS[Point])
 KEYS = {
     "run": "the run's name, which ends with the start of its identity",
     "setting": "dataset, network, optimiser, what else differs, and protocol: runs of one setting are compared",
@@ -104,17 +106,28 @@ class Results:
     @cached_property
     def points(self) -> pd.DataFrame:
         """A row for each measured point; the columns `layers` and `firing` hold lists, for `explode`."""
+        return pd.DataFrame([*self.point_rows()], columns=self.point_columns)
+
+    @property
+    def point_columns(self) -> list[str]:
+        """What `point_rows` have; the last two are lists."""
+        return [*TELLING, "pruner.sparsity", "stage", *DERIVED, *NUMBERS[Point], *self._measured, "layers", "firing"]
+
+    @cached_property
+    def _measured(self) -> list[str]:
+        """The speed-ups that were measured of any network."""
+        return sorted({name for run in self.records for point in run.points for name in point.measured or ()})
+
+    def point_rows(self) -> Iterator[tuple[Any, ...]]:
+        """The rows of `points`, one after the other."""
         dense = {setting.name: setting.dense for setting in self.settings}
-        measured = sorted({name for run in self.records for point in run.points for name in point.measured or ()})
-        rows = []
         for run, keys in self._keyed():
             reference = dense.get(keys[1], {}).get(keys[3])
             told = (*keys, run.config.get("pruner.sparsity"))
             for point in run.points if run.config else ():
-                numbers = (point.value(name) for name in (*NUMBERS[Point], *measured))
-                rows.append((*told, point.stage, *_against(point, reference), *numbers, point.layers, point.firing))
-        more = ("pruner.sparsity", "stage", *DERIVED, *NUMBERS[Point], *measured, "layers", "firing")
-        return pd.DataFrame(rows, columns=[*TELLING, *more])
+                measured = [(point.measured or {}).get(name) for name in self._measured]
+                numbers = (*_against(point, reference), *_numbers_of(point), *measured)
+                yield (*told, point.stage, *numbers, point.layers, point.firing)
 
     def only(self, *names: str) -> Results:
         """These methods and dense: a name stands for all variants of a method, a label of a report for one.

@@ -143,8 +143,9 @@ class Point:
     @model_validator(mode="before")
     @classmethod
     def _with_measured(cls, row: Any) -> Any:
-        found = {k: v for k, v in row.items() if k.startswith(MEASURED)} if isinstance(row, dict) else None
-        return {**row, "measured": found} if found else row
+        if not isinstance(row, dict) or MEASURED not in " ".join(map(str, row)):
+            return row
+        return {**row, "measured": {k: v for k, v in row.items() if k.startswith(MEASURED)}}
 
     def value(self, name: str) -> Any:
         """The number of this name; None where the record does not have it."""

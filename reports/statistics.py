@@ -10,7 +10,6 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
-from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 LEVEL = 0.05  # below it a difference counts as shown
 ROUNDING = 1e-9  # of sums and logarithms, relative
@@ -130,6 +129,8 @@ class Ranking:
 
 def ranking(values: Mapping[str, Sequence[float]]) -> Ranking:
     """The ranking of names by their values in each of the same blocks; higher is better."""
+    from scipy.stats import friedmanchisquare, rankdata, studentized_range  # slow to import, and only for this
+
     table = np.array(list(values.values()), dtype=float)  # (names, blocks)
     names, blocks = table.shape
     ranks = np.mean([rankdata(-table[:, block]) for block in range(blocks)], axis=0)

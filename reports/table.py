@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
@@ -139,6 +141,15 @@ def as_csv(frame: pd.DataFrame) -> str:
 
 def _inert(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+def rows_as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """The same of rows, of which there may be many."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(map(_inert, row) for row in rows)
+    return file.getvalue().encode()
+
 
 
 def _latex(text: Any) -> str:

@@ -76,8 +76,8 @@ def _draw_points(
     axes: Axes, method: Method, points: list[Point], x: str, foot: float, style: Style, look: Look
 ) -> None:
     """The points of operating points that only some seeds have, and a cross over each that collapsed."""
-    whole = [p for by_seed in method.points.values() if len(by_seed) == len(method.seeds) for p in by_seed.values()]
-    alone = [p for p in points if not any(p is other for other in whole)]
+    whole = {id(p) for each in method.points.values() if len(each) == len(method.seeds) for p in each.values()}
+    alone = [p for p in points if id(p) not in whole]
     for some, form in (
         (alone, {**style, "linestyle": "none", "markersize": 0.7 * look.marker, "alpha": 0.6}),
         ([p for p in points if p.collapsed], {"color": style["color"], "linestyle": "none", "marker": "x"}),

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from benchmark.records import EQUAL
 from reports.curves import Setting
@@ -122,8 +123,8 @@ def _nearest_runs(runs: list[RunRecord]) -> list[RunRecord]:
 
 def _draw_epochs(axes: Axes, runs: list[RunRecord], style: Style, look: Look) -> None:
     curves = [np.array([100 * epoch.val_top1 for epoch in run.epochs]) for run in runs]
-    for values in curves:
-        axes.plot(range(1, len(values) + 1), values, color=style["color"], alpha=0.3, linewidth=look.line / 3)
+    lines = [np.column_stack([range(1, len(values) + 1), values]) for values in curves]
+    axes.add_collection(LineCollection(lines, colors=style["color"], alpha=0.3, linewidths=look.line / 3))
     shortest = min(map(len, curves))
     mean = np.mean([values[:shortest] for values in curves], axis=0)
     axes.plot(range(1, shortest + 1), mean, color=style["color"], linewidth=0.7 * look.line)
