@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from benchmark.records import DROPS
 from reports.conclusion import conclusions, points_of_accuracy
@@ -20,6 +21,7 @@ from reports.differences import ALLOWED
 from reports.figures import Figures
 from reports.figures.cost import AT, dense_by_budget, reached
 from reports.figures.means import COMPRESSION, heading
+from reports.folder import Content
 from reports.records import RunRecord
 from reports.run_page import page_names, run_page
 from reports.schema import printable
@@ -29,7 +31,9 @@ from reports.tables import measured_speedups
 
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = {"d3.min.js": "vendor/d3.min.js", "plot.umd.min.js": "vendor/plot.umd.min.js", "page.js": "page.js"}
-LARGEST = 5_500_000  # bytes of the page; figures for which there is no room are shown from the files beside it
+LARGEST = 5_900_000  # bytes of the page; figures for which there is no room are shown from the files beside it
+THINNED = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # the share of points and rows that are left out where data alone are more
+LISTED = 50  # rows that every list keeps
 COLUMNS = (
     *(("method", "text"), ("compression", "number"), ("speed-up, structural", "number")),
     *(("test drop, points", "number"), ("test drop is", "text"), ("training, × dense", "number"), ("seeds", "number")),
@@ -52,60 +56,66 @@ class Pages:
     """The pages of a report whose other files are `files`, by path."""
 
     runs: Sequence[RunRecord]
-    files: Mapping[str, bytes]
+    files: Mapping[str, Content]
     source: Path | str
     out: Path
-    room: int = field(default=LARGEST, init=False)  # bytes for figures
+    css: str = field(default=(TEMPLATES / "page.css").read_text(), init=False)
 
-    def made(self, parts: Sequence[Part], across: Sequence[Table], over: Figures, problems: Table) -> dict[str, bytes]:
+    def made(
+        self, parts: Sequence[Part], across: Sequence[Table], over: Figures, problems: Table
+    ) -> dict[str, Content]:
         """The pages and what those of the runs use, by path."""
         shown = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
         shown.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
-        css = (TEMPLATES / "page.css").read_text()
         assets = {name: (TEMPLATES / path).read_text() for name, path in ASSETS.items()}
-        names = page_names(self.runs)
-        page_of = {id(run): name for run, name in zip(self.runs, names, strict=True)}
+        pages = dict(zip(map(id, self.runs), page_names(self.runs), strict=True))
         single = shown.get_template("run.html")
-        made = {f"assets/{name}": text.encode() for name, text in assets.items()}
-        for run, name in zip(self.runs, names, strict=True):
-            links = self._link(run, "../")
-            made[f"runs/{name}"] = single.render(run=run, css=css, links=links, **run_page(run)).encode()
+        made: dict[str, Content] = {f"assets/{name}": text.encode() for name, text in assets.items()}
+        made |= {f"runs/{pages[id(run)]}": partial(self._of_run, single, run) for run in self.runs}
         known = [run for run in self.runs if run.config]
-        data = {"parts": [_data(part, page_of) for part in parts]}
-        rows = [self._run(run, name) for run, name in zip(self.runs, names, strict=True)]
-        tables = [*across, problems, *(table for part in parts for table in part.tables)]
-        self.room -= sum(map(len, [*assets.values(), json.dumps(data), *(table.html for table in tables)]))
-        self.room -= sum(len(str(row)) + 400 for row in rows)  # what a row of the list of runs takes, about
-        made["index.html"] = (
-            shown.get_template("index.html")
-            .render(
-                css=css,
-                d3=assets["d3.min.js"],
-                plot=assets["plot.umd.min.js"],
-                script=assets["page.js"],
-                parts=[self._part(part) for part in parts],
-                across={
-                    "shown": bool(across or over.titles),
-                    "tables": [self._table(table, "") for table in across],
-                    "figures": self._figures(over, ""),
-                },
-                problems=self._table(problems, ""),
-                runs=rows,
-                links=any(run.folder for run in self.runs),
-                downloads=self._downloads("points", ""),
-                source=printable(self.source.name or "DIR" if isinstance(self.source, Path) else self.source),
-                marked=any(run.marks for run in known),
-                protocols=", ".join(sorted({run.rules.removeprefix("protocol ") for run in known})),
-                commits=", ".join(sorted({str(run.environment.commit) for run in known})),
-                hardware=", ".join(sorted({run.environment.hardware.device for run in known})),
-                allowed=[points_of_accuracy(d) for d in DROPS],
-                default=points_of_accuracy(ALLOWED),
-                columns=COLUMNS,
-                data=data,
+        content = {
+            "css": self.css,
+            "d3": assets["d3.min.js"],
+            "plot": assets["plot.umd.min.js"],
+            "script": assets["page.js"],
+            "across_shown": bool(across or over.titles),
+            "across_figures": self._figures(over, ""),
+            "count": len(self.runs),
+            "links": any(run.folder for run in self.runs),
+            "downloads": self._downloads("points", ""),
+            "source": printable(self.source.name or "DIR" if isinstance(self.source, Path) else self.source),
+            "marked": any(run.marks for run in known),
+            "protocols": ", ".join(sorted({run.rules.removeprefix("protocol ") for run in known})),
+            "commits": ", ".join(sorted({str(run.environment.commit) for run in known})),
+            "hardware": ", ".join(sorted({run.environment.hardware.device for run in known})),
+            "allowed": [points_of_accuracy(d) for d in DROPS],
+            "default": points_of_accuracy(ALLOWED),
+            "columns": COLUMNS,
+        }
+        drawn = [self._part(part) for part in parts]
+        rows = [self._run(run, pages[id(run)]) for run in self.runs]
+        page = b""
+        for thin in THINNED:
+            page = (
+                shown.get_template("index.html")
+                .render(
+                    **content,
+                    thin=thin,
+                    parts=[self._thinned(part, thin) for part in drawn],
+                    across=[self._table(table, "", thin) for table in across],
+                    problems=self._table(problems, "", thin),
+                    runs=_first(rows, thin),
+                    data={"parts": [_data(part, pages, thin) for part in parts]},
+                )
+                .encode()
             )
-            .encode()
-        )
-        return made
+            if len(page) <= LARGEST:
+                break
+        return {**made, "index.html": self._with_pictures(page)}
+
+    def _of_run(self, template: Template, run: RunRecord) -> bytes:
+        """The page of a run."""
+        return template.render(run=run, css=self.css, links=self._link(run, "../"), **run_page(run)).encode()
 
     def _part(self, part: Part) -> dict[str, Any]:
         resolution = part.setting.resolution
@@ -120,13 +130,20 @@ class Pages:
             "axes": _axes(part.setting),
             "ratios": AT,
             "one_image": f"{100 * resolution:.2g}" if resolution else "",
-            "tables": [self._table(table, f"{part.folder}/") for table in part.tables],
+            "tables": part.tables,
             "figures": self._figures(part.figures, f"{part.folder}/"),
             "left_out": part.figures.left_out,
         }
 
-    def _table(self, table: Table, place: str) -> dict[str, Any]:
-        return {"table": table, "files": self._downloads(table.name, place)}
+    def _thinned(self, part: dict[str, Any], thin: int) -> dict[str, Any]:
+        """A part with the first of its rows and of its tables'."""
+        by_drop = [[row for row in part["rows"] if row.allowed == points_of_accuracy(d)] for d in DROPS]
+        tables = [self._table(table, f"{part['folder']}/", thin) for table in part["tables"]]
+        return {**part, "rows": [row for rows in by_drop for row in _first(rows, thin)], "tables": tables}
+
+    def _table(self, table: Table, place: str, thin: int) -> dict[str, Any]:
+        shown = replace(table, shown=_first(table.shown, thin))
+        return {"table": shown, "files": self._downloads(table.name, place)}
 
     def _figures(self, figures: Figures, place: str) -> list[dict[str, Any]]:
         found = []
@@ -134,19 +151,26 @@ class Pages:
             files = self._downloads(stem, place)
             forms = dict(files)
             link = forms.get("svg") or forms.get("png", "")
-            found.append(
-                {"title": title, "link": link, "source": self._picture(f"{place}{stem}.png", link), "files": files}
-            )
+            picture = quote(path) if (path := f"{place}{stem}.png") in self.files else link
+            found.append({"title": title, "link": link, "source": picture, "files": files})
         return found
 
-    def _picture(self, path: str, link: str) -> str:
-        """A picture in the page itself, while there is room, else the address of the file."""
-        content = self.files.get(path)
-        if content is None or 4 * len(content) / 3 > self.room:
-            return link if content is None else quote(path)
-        encoded = base64.b64encode(content).decode()
-        self.room -= len(encoded)
-        return f"data:image/png;base64,{encoded}"
+    def _with_pictures(self, page: bytes) -> bytes:
+        """The page with its pictures in it, while there is room; the others stay in the files beside it."""
+        room = LARGEST - len(page)
+
+        def source(found: re.Match[bytes]) -> bytes:
+            nonlocal room
+            content = self.files.get(unquote(found[0].decode()))
+            if not isinstance(content, bytes):
+                return found[0]
+            encoded = b"data:image/png;base64," + base64.b64encode(content)
+            if len(encoded) > room:
+                return found[0]
+            room -= len(encoded)
+            return encoded
+
+        return re.sub(rb'(?<=<img src=")[^"]+\.png(?=")', source, page)
 
     def _downloads(self, stem: str, place: str) -> list[tuple[str, str]]:
         forms = ("csv", "md", "tex", "svg", "pdf", "png")
@@ -167,7 +191,12 @@ class Pages:
         """The way from the report to the record of a run; empty where that is not here."""
         if run.folder is None:
             return ""
-        return up + quote(os.fsencode(os.path.relpath(run.folder.resolve(), self.out.resolve())))
+        return up + quote(os.fsencode(os.path.relpath(run.folder.resolve(), self.place)))
+
+    @cached_property
+    def place(self) -> Path:
+        """Where the report really lies."""
+        return self.out.resolve()
 
 
 def _axes(setting: Setting) -> list[tuple[str, str]]:
@@ -176,7 +205,12 @@ def _axes(setting: Setting) -> list[tuple[str, str]]:
     return [*((name, heading(name)) for name in names), ("budget", "Training, × dense (epochs)")]
 
 
-def _data(part: Part, page_of: Mapping[int, str]) -> dict[str, Any]:
+def _first(rows: Any, thin: int) -> Any:
+    """The first of these rows."""
+    return rows[: max(LISTED, len(rows) // thin)]
+
+
+def _data(part: Part, page_of: Mapping[int, str], thin: int) -> dict[str, Any]:
     """What the charts of a setting are drawn from: columns, numbers with as many digits as can be seen."""
     setting, axes = part.setting, _axes(part.setting)
     dense = list(setting.dense.values())
@@ -186,7 +220,7 @@ def _data(part: Part, page_of: Mapping[int, str]) -> dict[str, Any]:
     runs: dict[str, int] = {}
     pages = {id(point): page_of[id(run)] for run, _ in setting.runs for point in run.points}
     for number, method in enumerate(setting.methods.values()):
-        for (target, round_), by_seed in method.points.items():
+        for (target, round_), by_seed in [*method.points.items()][::thin]:
             for seed, point in by_seed.items():
                 budget = setting.dense[seed].epochs_total if seed in setting.dense else 0
                 row = {

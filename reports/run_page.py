@@ -12,7 +12,6 @@ from typing import Any
 from benchmark.records import METRICS
 from reports.naming import short_digest
 from reports.records import RunRecord
-from reports.schema import Point
 from reports.table import NOTHING
 
 COLUMNS = (
@@ -20,6 +19,8 @@ COLUMNS = (
     *("speedup_structural", "epochs_total", "train_flops", "prune_flops", "train_seconds", "prune_seconds"),
     "collapsed",
 )
+POINTS, EPOCHS = 1_000, 5_000  # of a run that its page shows at most
+UNITS = {name: METRICS[name].unit if name in METRICS else "" for name in COLUMNS}
 
 
 def page_names(runs: Sequence[RunRecord]) -> list[str]:
@@ -58,14 +59,20 @@ def run_page(run: RunRecord) -> dict[str, Any]:
         "Options of the place": run.head.options("place"),
         "Made with": {name: value for name, value in made.items() if value not in ("", None)},
     }
+    of_points, of_epochs = (-(-len(rows) // most) or 1 for rows, most in ((run.points, POINTS), (run.epochs, EPOCHS)))
+    points = run.points[::of_points]
     return {
         "state": "; ".join(filter(None, [status.state, run.problem])),
         "command": command(run),
         "columns": [METRICS[name].label if name in METRICS else name for name in COLUMNS],
-        "points": [[_cell(point, name) for name in COLUMNS] for point in run.points],
+        "points": [[_cell(getattr(point, name), unit) for name, unit in UNITS.items()] for point in points],
+        "left_out": [
+            f"1 of {every} {what}" for what, every in (("points", of_points), ("epochs", of_epochs)) if every > 1
+        ],
         "about": [(title, [(k, _shown(v)) for k, v in rows.items()]) for title, rows in groups.items() if rows],
         "data": {
-            "val_top1": [round(epoch.val_top1, 5) for epoch in run.epochs],
+            "epoch": [*range(1, len(run.epochs) + 1, of_epochs)],
+            "val_top1": [round(epoch.val_top1, 5) for epoch in run.epochs[::of_epochs]],
             "prunings": [i + 0.5 for i, (a, b) in enumerate(pairwise(run.epochs), 1) if a.round != b.round],
         },
     }
@@ -93,9 +100,7 @@ def _shown(value: Any) -> str:
     return NOTHING if value is None else str(value)
 
 
-def _cell(point: Point, name: str) -> str:
-    value = point.value(name)
-    unit = METRICS[name].unit if name in METRICS else ""
+def _cell(value: Any, unit: str) -> str:
     if value is None:
         return NOTHING
     if unit == "share":

@@ -133,7 +133,7 @@
   }
 
   function epochs(place, run) {
-    const rows = run.val_top1.map((y, i) => ({ epoch: i + 1, y }));
+    const rows = run.val_top1.map((y, i) => ({ epoch: run.epoch[i], y }));
     if (!rows.length) return message("No epoch was recorded.");
     return base(place, {
       x: { label: "epoch", grid: true }, y: { label: "validation top-1 (%)", percent: true, grid: true },

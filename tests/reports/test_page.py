@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,21 @@ from typing import Any
 import pytest
 
 from benchmark.config import read_arguments, run_config
-from reports import build, load
+from reports import build, load, page as pages, run_page as run_pages
 from reports.conclusion import conclusions
 from reports.curves import settings_of
 from reports.records import UNKNOWN, RunRecord
-from reports.run_page import command, page_names
-from reports.schema import Head
+from reports.run_page import command, page_names, run_page
+from reports.schema import Epoch, Head, checked
 from reports.tables import smallest_networks
 from tests.reports.made_up import NAME, point, point_row, run_record, write_results, write_run
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;"
+
+
+def _data_of(page: str) -> Any:
+    """What the charts of a page are drawn from."""
+    return json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)[0])
 
 
 def sentences(runs: list[RunRecord], allowed: str = "1") -> dict[str, str]:
@@ -141,11 +147,51 @@ def test_texts_of_records_are_shown_and_never_run(tmp_path: Path) -> None:
         assert own == text.count("</script>") == 4, page
         assert "<img src=x" not in text
         assert "onerror=alert(2)>" not in text
-    data = json.loads(
-        re.findall(r'<script type="application/json" id="data">(.*?)</script>', (folder / "index.html").read_text())[0]
-    )
+    data = _data_of((folder / "index.html").read_text())
     assert any(method["label"] == HOSTILE for part in data["parts"] for method in part["methods"])
     assert NAME in (folder / "index.html").read_text()
+
+
+def test_a_page_that_data_alone_would_fill_is_thinned_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_results(tmp_path, seeds=40)  # 160 runs
+    whole = (build(tmp_path).folder / "index.html").read_text()
+    assert "more than a page can hold" not in whole
+    monkeypatch.setattr(pages, "LARGEST", len(whole.encode()) - 10_000)
+    folder = build(tmp_path).folder
+    thinned = (folder / "index.html").read_text()
+    assert len(thinned.encode()) <= pages.LARGEST
+    assert "charts have one of 2 operating points" in thinned
+    assert thinned.count('<a href="runs/') == 80
+    assert len(list((folder / "runs").iterdir())) == 160
+    assert len((folder / "points.csv").read_text().splitlines()) == 1 + 40 * 7
+    drawn = [len(_data_of(text)["parts"][0]["points"]["method"]) for text in (whole, thinned)]
+    assert drawn == [40 * 5, 40 * 3]  # of magnitude's three rounds the first and last, of two targets of snip one
+
+
+def test_pictures_stay_beside_the_page_where_there_is_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_form: None
+) -> None:
+    write_results(tmp_path)
+    whole = (build(tmp_path).folder / "index.html").read_text()
+    pictures = whole.count("data:image/png;base64,")
+    monkeypatch.setattr(pages, "LARGEST", len(whole) - 1)
+    folder = build(tmp_path).folder
+    fewer = (folder / "index.html").read_text()
+    [beside] = re.findall(r'<img src="([^"]+\.png)"', fewer)
+    assert (folder / beside).is_file()
+    assert fewer.count("data:image/png;base64,") == pictures - 1
+
+
+def test_the_page_of_a_long_run_shows_some_of_its_epochs_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_pages, "EPOCHS", 4)
+    run = run_record("snip", 0, [point(0, 1, 0.9)])
+    assert run_page(run)["left_out"] == []
+    epochs = [checked(Epoch, {"epoch": n, "round": 0, "val_top1": n / 10}) for n in range(1, 10)]
+    shown = run_page(replace(run, epochs=epochs))
+    assert shown["left_out"] == ["1 of 3 epochs"]
+    assert (shown["data"]["epoch"], shown["data"]["val_top1"]) == ([1, 4, 7], [0.1, 0.4, 0.7])
 
 
 def test_of_many_settings_the_conclusion_is_folded_and_names_the_smallest(tmp_path: Path) -> None:
