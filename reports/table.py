@@ -28,12 +28,14 @@ LATEX = {
     "·": r"$\cdot$",
     "α": r"$\alpha$",
     "—": "---",
+    "…": r"\dots{}",
     "†": r"\dag{}",
     "‡": r"\ddag{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
 }
+LETTERS = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿ"  # beyond ASCII, in LaTeX's first fonts
 NOTHING = "—"  # in a cell without a value
 
 
@@ -76,9 +78,10 @@ class Table:
         """A tabular with the rules of booktabs; the title and the note are comments."""
         columns = list(self.shown.columns)
         lines = [f"% {line}" for line in (self.title, f"{self.note}.", r"Needs \usepackage{booktabs}")]
-        rows = [" & ".join(map(_latex, columns)), *(" & ".join(cells) for cells in self._cells(_latex, r"\textbf{%s}"))]
-        first, *rest = [f"{row} \\\\" for row in rows]
-        kinds = "l" + "r" * (len(columns) - 1)
+        rows = [map(_latex, columns), *self._cells(_latex, r"\textbf{%s}")]
+        first, *rest = [f"{_begun(' & '.join(row))} \\\\" for row in rows]
+        texts = {name for name in self.numbers.columns if not is_numeric_dtype(self.numbers[name])}
+        kinds = "".join("l" if name in texts or name == columns[0] else "r" for name in columns)
         begin, end = rf"\begin{{tabular}}{{{kinds}}}", r"\end{tabular}"
         return "\n".join([*lines, begin, r"\toprule", first, r"\midrule", *rest, r"\bottomrule", end, ""])
 
@@ -139,9 +142,6 @@ def as_csv(frame: pd.DataFrame) -> str:
     return frame.assign(**{name: frame[name].map(_inert) for name in texts}).to_csv(index=False, lineterminator="\n")
 
 
-def _inert(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
-
 def rows_as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     """The same of rows, of which there may be many."""
     file = io.StringIO()
@@ -151,6 +151,15 @@ def rows_as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     return file.getvalue().encode()
 
 
+def _inert(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+
+def _begun(row: str) -> str:
+    """A row that begins with nothing that the end of the one before would take for its own."""
+    return f"{{}}{row}" if row.startswith(("[", "*")) else row
+
 
 def _latex(text: Any) -> str:
-    return "".join(LATEX.get(c, c) for c in str(text))
+    """The text for pdflatex; a letter that its fonts do not have as its number."""
+    return "".join(LATEX.get(c) or (c if c.isascii() or c in LETTERS else f"(U+{ord(c):04X})") for c in str(text))
