@@ -28,6 +28,12 @@ from tests.tracking.wandb_server import WandbServer
 
 pytest_plugins = ["tests.tracking.mirror_fixtures"]
 
+AGENT = [  # that asks for its next run every second, not every five
+    sys.executable,
+    "-c",
+    "from wandb.cli.cli import cli; from wandb.wandb_agent import Agent; Agent.POLL_INTERVAL = 1; cli()",
+    "agent",
+]
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
 DIGITS = next(file for file in SWEEPS if file.stem == "digits")
 QUICK = {"train.epochs": 1, "retrain.epochs": 1, "train_limit": 200, "device": "cpu"}
@@ -77,7 +83,7 @@ def test_a_shipped_sweep_runs_under_the_agent_and_five_bad_points_do_not_use_it_
     (tmp_path / "broken.py").write_text("1 / 0\n")
     environment = _registered(server, tmp_path, DIGITS, pruner=[*BAD, *good], seed=0, **QUICK)
     environment.pop("WANDB_AGENT_DISABLE_FLAPPING")
-    agent = ["wandb", "agent", "tester/nnrelief-bench/sweep0"]
+    agent = [*AGENT, "tester/nnrelief-bench/sweep0"]
     found = subprocess.run(agent, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     runs = {run.config["pruner"]: run for run in server.runs.values()}
     assert list(runs) == [*BAD, *good], found.stdout + found.stderr  # each point was handed out once, unchanged
@@ -124,7 +130,7 @@ def test_a_run_that_was_done_before_is_shown_in_the_sweep(server: WandbServer, t
     subprocess.run(["prunebench", "run", *words], cwd=tmp_path, env=environment, check=True, capture_output=True)
     (folder,) = (tmp_path / "results" / "runs").iterdir()
     before = (folder / "points.jsonl").stat().st_mtime_ns
-    agent = ["wandb", "agent", "tester/nnrelief-bench/sweep0"]
+    agent = [*AGENT, "tester/nnrelief-bench/sweep0"]
     subprocess.run(agent, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=300)
     (run,) = server.runs.values()
     assert run.exit_code == 0
@@ -139,7 +145,7 @@ def test_a_run_that_the_service_stops_can_be_resumed(server: WandbServer, tmp_pa
     changed = {**QUICK, "train.epochs": 4000, "retrain.epochs": 1, "train_limit": 1000}
     environment = _registered(server, tmp_path, DIGITS, pruner="snip", seed=0, **changed)
     environment["WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL"] = "1"
-    agent = ["wandb", "agent", "--count", "1", "tester/nnrelief-bench/sweep0"]
+    agent = [*AGENT, "--count", "1", "tester/nnrelief-bench/sweep0"]
     process = subprocess.Popen(agent, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     wait_until(lambda: any(len(run.history_lines) > 3 for run in server.runs.values()))
     (run,) = server.runs.values()
@@ -161,7 +167,7 @@ def test_a_run_that_the_service_stops_can_be_resumed(server: WandbServer, tmp_pa
 def test_a_run_whose_agent_is_told_to_end_is_handed_out_again_and_goes_on(server: WandbServer, tmp_path: Path) -> None:
     changed = {**QUICK, "train.epochs": 600, "train_limit": 1000}
     environment = _registered(server, tmp_path, DIGITS, pruner="snip(sparsity=0.5)", seed=0, **changed)
-    agent = ["wandb", "agent", "--forward-signals", "tester/nnrelief-bench/sweep0"]
+    agent = [*AGENT, "--forward-signals", "tester/nnrelief-bench/sweep0"]
     process = subprocess.Popen(agent, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     wait_until(lambda: any(len(run.history_lines) > 3 for run in server.runs.values()))
     process.send_signal(signal.SIGTERM)
