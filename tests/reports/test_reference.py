@@ -87,3 +87,5 @@ def test_the_shipped_reference_results_are_small_and_finished() -> None:
     assert len(runs) == 87
     assert {run["status.json"]["state"] for run in runs} == {"done"}
     assert {run["config.json"]["protocol_number"] for run in runs} == {PROTOCOL}
+    assert not any(run["environment.json"]["commit"].endswith("+") for run in runs)
+    assert all("prune_flops" in point for run in runs for point in run["points"])
