@@ -65,8 +65,11 @@ def build(
     with _kept_from_the_collector():
         results = load(*sources)
         results = results.only(*only) if only else results
-    report, files = _made(results, reference, style, out, folders[0] if alone else _words(sources))
-    write_report(out, files, *folders)
+    try:
+        report, files = _made(results, reference, style, out, folders[0] if alone else _words(sources))
+        write_report(out, files, *folders)
+    finally:
+        gc.unfreeze()
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -118,3 +119,9 @@ def test_two_thousand_runs_of_twenty_points_take_some_seconds_and_half_a_gigabyt
     assert found["points"] == 40_000
     assert found["bytes"] < 500e6
     assert found["seconds"] < 20  # of the processor; 7 to 10 on machines where others work too
+
+
+def test_a_report_leaves_the_collector_as_it_was(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    build(tmp_path)
+    assert (gc.isenabled(), gc.get_freeze_count()) == (True, 0)
