@@ -22,7 +22,7 @@ from reports.styles import styles_of
 from reports.tables import smallest_networks
 
 ROOT = Path(__file__).parents[1]
-TASKS = ("digits",)
+TASKS = ("digits", "mnist")
 BEGIN, END = "<!-- {task}: made by `make figures` -->\n", "<!-- until here -->\n"
 SHOWN = ["compression (parameters)", "test drop, points", "training, × dense"]
 

@@ -96,7 +96,7 @@ def _cells(n: Numbers, span: tuple[float, float], largest: float, most: float) -
         "method": n["method"],
         "allowed": points_of_accuracy(n["allowed_drop"]),
         "compression": round(_or(compression, 0), 4),
-        "compression_text": f"{'≥ ' * n['at_end']}{compression:.1f}×" if _is(compression) else NOTHING,
+        "compression_text": f"{'≥ ' if n['at_end'] else ''}{compression:.1f}×" if _is(compression) else NOTHING,
         "compression_width": round(100 * share, 1),
         "structural": round(_or(structural, 0), 4),
         "structural_text": f"{structural:.2f}×" if _is(structural) else NOTHING,
@@ -119,7 +119,7 @@ def _sentence(setting: Setting, chosen: OperatingPoint | None, n: Numbers, reach
     if chosen is None or not _is(n[f"{SIZE}_mean"]):
         return f"no operating point within {points} of dense on validation, so it counts as 1× ({seeds})."
     said = [
-        f"{'at least ' * n['at_end']}{n[f'{SIZE}_mean']:.1f}× smaller within {points} of dense on validation",
+        f"{'at least ' if n['at_end'] else ''}{n[f'{SIZE}_mean']:.1f}× smaller within {points} of dense on validation",
         f"test drop {_drop(n)} points at {seeds}, {SAID[n['verdict']].format(points)}",
     ]
     if _is(n["budget_mean"]):

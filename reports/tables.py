@@ -14,6 +14,7 @@ from reports.selection import (
     OperatingPoint,
     compared_seeds,
     drop_on_test,
+    incomplete,
     is_at_end,
     operating_points,
     smallest,
@@ -49,7 +50,8 @@ def smallest_networks(setting: Setting) -> Table:
         points = operating_points(setting, method)
         for allowed in DROPS:
             chosen = smallest(points, allowed)
-            row, cells = _smallest(setting, method, chosen, allowed, is_at_end(points, chosen))
+            at_end = is_at_end(points, chosen) and not (method.failed or incomplete(setting, method))
+            row, cells = _smallest(setting, method, chosen, allowed, at_end)
             numbers.append(row)
             shown.append(cells)
     title = "Smallest network at comparable accuracy"
@@ -213,7 +215,8 @@ def costs(setting: Setting) -> Table:
         "All training until there, the dense one included; epochs and FLOPs are the same everywhere, seconds are of "
         f"the machines that ran it ({', '.join(devices)}). FLOPs: forward and backward passes, one multiply-add = 1, "
         "with sparse steps at their own cost, and as dense hardware executes them; scoring: the passes "
-        "of all prunings, executed dense, — in records from before they were counted"
+        "of all prunings, executed dense, without what a method multiplies by itself, which its seconds have; — in "
+        "records from before they were counted"
     )
     return Table("cost", title, note, pd.DataFrame(numbers), pd.DataFrame(shown, columns=columns))
 

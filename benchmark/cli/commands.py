@@ -145,7 +145,7 @@ class Report:
 
 def report(command: Report) -> int:
     more = (None if command.wandb is None else f"wandb:{command.wandb}", command.with_)
-    if not (sources := (*map(here, command.results), *filter(None, more))):
+    if not (sources := (*(here(place, trust_code=True) for place in command.results), *filter(None, more))):
         raise UserError("report takes results folders, --wandb ENTITY/PROJECT[/SWEEP], --with reference, or several")
     from reports import build, summary_text
 
@@ -193,12 +193,13 @@ class Export:
     run: Path  # the folder of a finished run, RESULTS/runs/NAME, or wandb:ENTITY/PROJECT/RUN
     format: Literal["safetensors", "onnx", "torch"] = "safetensors"
     out: Path | None = None  # where the files go; None: RUN/export
+    trust_code: bool = False  # run the code of its owner's that a run from W&B comes with
 
 
 def export(command: Export) -> int:
     from benchmark.runs import export_run
 
-    folder = here(command.run)
+    folder = here(command.run, command.trust_code)
     for file in export_run(folder, command.format, command.out or folder / "export"):
         print(file)
     return 0
@@ -278,13 +279,14 @@ class Latency:
     batch: tuple[Count, ...] = (1, 64)  # images at a time: 1,64
     threads: Count = 1  # that compute
     engines: tuple[str, ...] = ()  # torch, onnxruntime, csr, or others that are installed; none: all of them
+    trust_code: bool = False  # run the code of its owner's that a run from W&B comes with
 
 
 def latency(command: Latency) -> int:
     from benchmark.runs import run_latency
 
     names = [name for words in command.engines for name in words.split(",") if name]
-    for line in run_latency(here(command.run), command.batch, command.threads, names):
+    for line in run_latency(here(command.run, command.trust_code), command.batch, command.threads, names):
         print(line, flush=True)
     return 0
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from benchmark.errors import UserError
 
 
-def here(place: Path) -> Path:
+def here(place: Path, trust_code: bool = False) -> Path:
     """The folder of a run or of results; one on W&B, wandb:ENTITY/PROJECT[/RUN], is fetched."""
     from benchmark.tracking import SOURCE, fetch_records
 
-    return fetch_records(str(place), Path("results")) if str(place).startswith(SOURCE) else place
+    return fetch_records(str(place), Path("results"), trust_code) if str(place).startswith(SOURCE) else place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +40,13 @@ class Rerun:
 
     run: Path  # the folder of a finished run, RESULTS/runs/NAME, or wandb:ENTITY/PROJECT/RUN
     out: Path = Path("rerun")  # the results folder of the second run, not that of the first
+    trust_code: bool = False  # run the code of its owner's that a run from W&B comes with
 
 
 def rerun(command: Rerun) -> int:
     from benchmark.runs import rerun as repeat
 
-    found = repeat(here(command.run), command.out)
+    found = repeat(here(command.run, command.trust_code), command.out)
     if found.outcome.state != "done":
         print(f"{found.outcome.state}: {found.outcome.reason}  {found.outcome.folder}")
         return 1
@@ -63,13 +64,14 @@ class Verify:
     """Hold records against their digests, and finished networks against what was measured of them."""
 
     records: Path  # a results folder, or a run in it; wandb:ENTITY/PROJECT[/RUN]: what W&B keeps
+    trust_code: bool = False  # run the code of its owner's that a run from W&B comes with
 
 
 def verify(command: Verify) -> int:
     from benchmark.runs import verify as verified
 
     finished = wrong = 0
-    for found in verified(here(command.records)):
+    for found in verified(here(command.records, command.trust_code)):
         finished += found.state == "done" or bool(found.wrong)
         wrong += bool(found.wrong)
         if found.wrong or found.state != "done":

@@ -10,11 +10,11 @@ from .dataset import (
     steps_per_epoch as steps_per_epoch,
     train_batches as train_batches,
 )
+from .files import check_files as check_files
 from .registry import (
     NAMES as NAMES,
     Images as Images,
     dataset_info as dataset_info,
     describe as describe,
-    fetch as fetch,
     find_images as find_images,
 )

@@ -35,6 +35,31 @@ def fetch(name: str, data_dir: Path | None, *, allow_unverified: bool = False, d
     Raises UserError, naming the file, for one that is missing, differs or is damaged.
     """
     info, arrays, _ = PUBLISHED[name]
+    folder, contents, digests, differing = _checked(name, data_dir, allow_unverified, download)
+    try:
+        raw = RawDataset(*arrays(contents), info.classes, not differing, digests)
+        raw.check(info.shape)
+    except Exception as error:  # damaged bytes fail in many ways
+        raise UserError(
+            f"{folder} holds damaged files ({', '.join(differing)}): {one_line(error)}; remove and fetch them again"
+        ) from error
+    return raw
+
+
+def check_files(name: str, data_dir: Path | None, *, allow_unverified: bool = False) -> None:
+    """Hold the files of a dataset against their MD5s as `fetch` does, and do not open them.
+
+    Raises UserError for one that is missing and cannot be downloaded, or differs.
+    """
+    if name in PUBLISHED:
+        _checked(name, data_dir, allow_unverified, True)
+
+
+def _checked(
+    name: str, data_dir: Path | None, allow_unverified: bool, download: bool
+) -> tuple[Path, dict[str, Content], dict[str, str], list[str]]:
+    """The folder of a dataset; what is in its files, and their digests, by name; those that differ."""
+    info, _, _ = PUBLISHED[name]
     root = data_dir or Path("data")
     folder = root / info.folder
     if missing := [f for f in info.files if not (folder / f).exists()]:
@@ -51,14 +76,7 @@ def fetch(name: str, data_dir: Path | None, *, allow_unverified: bool = False, d
             f"{folder / differing[0]} differs from the published file (MD5 {digests[differing[0]]}); "
             "remove it to fetch it again, or read it all the same with --allow_unverified_data"
         )
-    try:
-        raw = RawDataset(*arrays(contents), info.classes, not differing, digests)
-        raw.check(info.shape)
-    except Exception as error:  # damaged bytes fail in many ways
-        raise UserError(
-            f"{folder} holds damaged files ({', '.join(differing)}): {one_line(error)}; remove and fetch them again"
-        ) from error
-    return raw
+    return folder, contents, digests, differing
 
 
 def _download(name: str, root: Path) -> None:

@@ -319,7 +319,7 @@ METRICS: dict[str, Metric] = {
         "training FLOPs", "FLOPs", "lower", ("point", "table"), "Training FLOPs, sparse steps at their own cost", "cost"
     ),
     "prune_flops": Metric(
-        "scoring FLOPs", "FLOPs", "lower", ("table",), "FLOPs of the passes that scoring takes, executed dense", "cost"
+        "scoring FLOPs", "FLOPs", "lower", ("table",), "FLOPs of the passes that scoring takes, dense", "cost"
     ),
     "budget_prune": Metric(
         "scoring, × dense", "×", "lower", ("table",), "Scoring FLOPs ÷ training FLOPs of the dense network"

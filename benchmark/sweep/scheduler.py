@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from benchmark.config import RunConfig
-from benchmark.data import fetch
+from benchmark.data import check_files
 from benchmark.errors import UserError
 from benchmark.runs import Outcome, outcome_of
 from benchmark.sweep.costs import Pace, costs_of
@@ -55,7 +55,7 @@ def execute(runs: Sequence[RunConfig], crew_for: Callable[[Sequence[RunConfig]],
     if skipped := len(runs) - len(todo):
         print(f"{skipped} of {len(runs)} runs ended before and are skipped", flush=True)
     if todo:
-        _read_data(todo)
+        _check_data(todo)
         jobs = [Job(run, again=states[run.name] in FAILED) for run in todo]
         with crew_for(todo) as crew, Display(todo, crew) as display:
             for run, outcome in _carry(jobs, crew):
@@ -64,14 +64,11 @@ def execute(runs: Sequence[RunConfig], crew_for: Callable[[Sequence[RunConfig]],
     return _conclude(outcomes)
 
 
-def _read_data(runs: Sequence[RunConfig]) -> None:
-    """Read each published dataset once, so that it is fetched or found missing once and not by every run."""
-    for name, root, unverified in {
-        (run.images.name, run.settings.data_dir, run.settings.allow_unverified_data)
-        for run in runs
-        if run.images.own is None and run.images.name != "digits"
-    }:
-        fetch(name, root, allow_unverified=unverified)
+def _check_data(runs: Sequence[RunConfig]) -> None:
+    """Look at the files of each dataset once, so that they are fetched or found missing once and not by every run."""
+    settings = [(run.images.name, run.settings) for run in runs]
+    for name, root, unverified in {(name, s.data_dir, s.allow_unverified_data) for name, s in settings}:
+        check_files(name, root, allow_unverified=unverified)
 
 
 def _carry(jobs: Sequence[Job], crew: Crew) -> Iterator[tuple[RunConfig, Outcome]]:

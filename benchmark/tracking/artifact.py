@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Mapping
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
@@ -36,10 +38,11 @@ def model_files(record: Record, log_model: LogModel) -> list[Path]:
     return sorted(path for path in masks | named | more if path.is_file())
 
 
-def send_model(run: Any, record: Record, log_model: LogModel) -> str:
+def send_model(run: Any, record: Record, log_model: LogModel, patience: float = ANSWER) -> str:
     """Give a finished run's files to the W&B run as an artifact; the digest that W&B has of them then.
 
-    What W&B has already is not given again. It goes on in the background: `check_model` finds out whether it came.
+    What W&B has already is not given again, for which it has `patience` seconds to answer; without an answer it is
+    given nothing. Sending goes on in the background: `check_model` finds out whether it came.
     """
     import wandb
 
@@ -49,7 +52,7 @@ def send_model(run: Any, record: Record, log_model: LogModel) -> str:
         name = path.relative_to(record.folder).as_posix()
         artifact.add_file(str(path), name, policy="immutable", skip_cache=True)
     with contextlib.suppress(Exception):
-        if run.offline or _digest(f"{run.entity}/{run.project}", about, ANSWER) != artifact.digest:
+        if run.offline or _digest(f"{run.entity}/{run.project}", about, int(patience)) != artifact.digest:
             run.log_artifact(artifact)
     return artifact.digest
 
@@ -67,12 +70,14 @@ def check_model(place: str, record: Record, digest: str) -> None:
         raise Unreachable("the network did not arrive")
 
 
-def fetch_records(source: str, results: Path) -> Path:
+def fetch_records(source: str, results: Path, trust_code: bool = False) -> Path:
     """The folder of wandb:ENTITY/PROJECT/RUN, or a results folder of all runs of wandb:ENTITY/PROJECT that are kept.
 
-    They lie under `results`/wandb/ENTITY/PROJECT, and are fetched once.
+    They lie under `results`/wandb/ENTITY/PROJECT, and are fetched once; how many runs of a project have no network
+    there is said on stderr.
 
-    Raises UserError where the source is malformed, W&B does not answer, or keeps no network of it.
+    Raises UserError where the source is malformed, W&B does not answer, keeps no network of it, or keeps files that no
+    run has; and, without `trust_code`, for a run with code of its owner's, which would be run here.
     """
     parts = source.removeprefix(SOURCE).split("/")
     if len(parts) not in (2, 3) or any(part in ("", ".", "..") for part in parts):
@@ -84,22 +89,27 @@ def fetch_records(source: str, results: Path) -> Path:
     try:
         api = wandb.Api(api_key=key or None)
         runs = [api.run("/".join(parts))] if len(parts) == 3 else api.runs("/".join(parts), include_sweeps=False)
-        folders = [folder for run in runs if (folder := _fetched(api, run, root))]
+        found = [_fetched(api, run, root, trust_code) for run in runs]
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"cannot fetch {source}: {cause(error)}") from error
+    folders = [folder for folder in found if folder]
+    if folders and len(folders) < len(found):
+        left = len(found) - len(folders)
+        print(f"{source}: {left} of {len(found)} runs have no network there and are left out", file=sys.stderr)
     if not folders:
         raise UserError(f"W&B keeps no network of {source}; prunebench mirror DIR --log_model last brings it there")
     return folders[0] if len(parts) == 3 else root
 
 
-def _fetched(api: Any, run: Any, root: Path) -> Path | None:
+def _fetched(api: Any, run: Any, root: Path, trust_code: bool) -> Path | None:
     """The record of a W&B run below `root`; None where W&B keeps no network of it."""
     about = json.loads(run.summary.get("about", "{}")).get("config.json")
     if not about or not api.artifact_exists(name := f"{run.entity}/{run.project}/{_name(about)}:latest"):
         return None
     artifact, folder = api.artifact(name), root / "runs" / Path(about["name"]).name
+    _check_entries(artifact.manifest.entries, trust_code, about["name"])
     if folder.exists():
         if read_json(folder / FETCHED).get("artifact") == artifact.digest and Record(folder).done:
             return folder
@@ -113,6 +123,21 @@ def _fetched(api: Any, run: Any, root: Path) -> Path | None:
             raise UserError(f"what W&B has of {about['name']} is not whole ({record.standing[1]}); mirror it again")
         record.folder.rename(folder)
     return folder
+
+
+def _check_entries(entries: Mapping[str, Any], trust_code: bool, run: str) -> None:
+    """Hold the names of an artifact's files to those that a run has; who can write to a project can choose them."""
+    for name, entry in entries.items():
+        parts = PurePosixPath(name).parts
+        is_code = parts[0] == "code" and ".." not in parts
+        known = name in (*FILES, "status.json", "network.pt") or fnmatchcase(name, "masks-*.safetensors")
+        known = known or fnmatchcase(name, "firing-*.safetensors")
+        if entry.ref or not (is_code or (known and len(parts) == 1)):
+            raise UserError(f"what W&B has of {run} holds {name}, which no run has; nothing was fetched")
+        if is_code and not trust_code:
+            raise UserError(
+                f"{run} comes with code of its owner's, which would be run here; read it on W&B, then --trust_code"
+            )
 
 
 def _name(about: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from benchmark.errors import UserError
 from benchmark.records import Record, read_json
-from benchmark.tracking.artifact import RATE, LogModel, check_model, model_files, send_model
+from benchmark.tracking.artifact import ANSWER, RATE, LogModel, check_model, model_files, send_model
 from benchmark.tracking.comparison import comparison
 from benchmark.tracking.series import LAYERS, axis, charted, densities, numbers, series
 
@@ -82,7 +82,7 @@ class Mirror:
         With `again` a sweep's run is one that W&B hands out once more, to this agent or another.
         Waits for the rest of the data to arrive, but not longer than LIMITS allows.
         """
-        from benchmark.tracking.client import check_arrival, mark_as_brought
+        from benchmark.tracking.client import ARRIVAL, check_arrival, mark_as_brought
 
         with self._guarded() as run:
             if run is not None:
@@ -93,8 +93,9 @@ class Mirror:
                     run.write_logs("\n".join(trace))
                 if again and run.sweep_id:
                     run.mark_preempting()
+                patience = ARRIVAL if self._strict else ANSWER
                 wanted = self._log_model != "none" and self._record.done
-                model = send_model(run, self._record, self._log_model) if wanted else ""
+                model = send_model(run, self._record, self._log_model, patience) if wanted else ""
                 place = None if run.offline else f"{run.entity}/{run.project}"
                 run.finish(exit_code=exit_code)
                 if place:

@@ -50,6 +50,17 @@ def test_where_nothing_smaller_was_tried_the_size_is_a_bound() -> None:
     assert table.numbers.groupby("method")["at_end"].first().to_dict() == {"lamp": True, "snip": False}
 
 
+def test_a_seed_that_failed_or_stopped_further_on_is_no_end_of_the_points() -> None:
+    dense = [run_record("dense", s, [point(0, 1, 0.99)]) for s in range(3)]
+    near = [point(1, 4, 0.99), point(2, 16, 0.99)]
+    failed = [run_record("lamp", s, near, state="diverged") for s in range(3)]
+    partly = [run_record("snip", s, [*near, point(3, 64, 0.5)][: 3 - s // 2]) for s in range(3)]
+    [setting] = settings_of([*dense, *failed, *partly])
+    assert smallest_networks(setting).numbers.groupby("method")["at_end"].first().to_dict()["snip"] is False
+    assert setting.methods["lamp"].failed
+    assert smallest_networks(setting).numbers.groupby("method")["at_end"].first().to_dict()["lamp"] is False
+
+
 def test_the_points_are_chosen_on_validation_and_their_test_drop_is_reported() -> None:
     dense = [run_record("dense", s, [point(0, 1, 0.99)]) for s in range(3)]
     runs = [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Timer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from benchmark.runs.execution import carry_out
 from benchmark.runs.export import finished_network
 from benchmark.runs.verification import verify
 from benchmark.tracking import client, mirror
-from benchmark.tracking.artifact import FETCHED, fetch_records
+from benchmark.tracking.artifact import FETCHED, _check_entries, fetch_records
 from benchmark.tracking.mirror import mirror_records
 from tests.cli.calling import called
 from tests.tracking.wandb_artifacts import Artifact, Fault
@@ -264,3 +266,24 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
 
 def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(a[name].equal(b[name]) for name in a)
+
+
+@pytest.mark.parametrize(
+    ("name", "ref", "trust", "said"),
+    [
+        ("code/model/mine.py", None, False, "comes with code of its owner's"),
+        ("../network.pt", None, True, "holds ../network.pt, which no run has"),
+        ("code/../../x.py", None, True, "which no run has"),
+        ("masks-1/x.safetensors", None, True, "which no run has"),
+        ("network.pt", "file:///etc/passwd", True, "which no run has"),
+        ("code/model/mine.py", None, True, ""),
+        ("masks-1.safetensors", None, False, ""),
+    ],
+)
+def test_what_an_artifact_may_hold(name: str, ref: str | None, trust: bool, said: str) -> None:
+    entries = {"config.json": SimpleNamespace(ref=None), name: SimpleNamespace(ref=ref)}
+    if not said:
+        _check_entries(entries, trust, "run")
+        return
+    with pytest.raises(UserError, match=re.escape(said)):
+        _check_entries(entries, trust, "run")

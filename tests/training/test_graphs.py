@@ -21,16 +21,19 @@ STEPS = 8
 
 
 class Network(nn.Module):
-    """Convolution, batch norm, dropout and, where it `looks`, a decision by a value, which no graph can hold."""
+    """Convolution, batch norm, dropout; where it `looks` or `draws`, a decision by a value, which no graph can hold."""
 
-    def __init__(self, looks: bool = False) -> None:
+    def __init__(self, looks: bool = False, draws: bool = False) -> None:
         super().__init__()
         self.conv, self.norm, self.drop = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Dropout(0.5)
         self.fc, self.looks = nn.Linear(8 * 36, 5), looks
+        self.draws = draws
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.drop(torch.relu(self.norm(self.conv(x))))
         if self.looks and x.sum().item() > 1e9:
+            x = x * 2
+        if self.draws and torch.rand(()) < 0.5:
             x = x * 2
         return self.fc(x.flatten(1))
 
@@ -43,10 +46,10 @@ def _deterministic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
-def _trained(optimizer: str, graph: StepGraph | None, looks: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
+def _trained(optimizer: str, graph: StepGraph | None, **how: bool) -> tuple[Tensor, dict[str, Tensor]]:
     """Losses and tensors after two windows of steps, a pruning and two more."""
     torch.manual_seed(0)
-    net = MaskedModel(Network(looks).cuda())
+    net = MaskedModel(Network(**how).cuda())
     made = make_optimizer(net, Recipe(optimizer=optimizer, lr=0.01))  # pyright: ignore[reportArgumentType]
     generator = torch.Generator().manual_seed(1)
     losses = []
@@ -70,14 +73,17 @@ def _trained(optimizer: str, graph: StepGraph | None, looks: bool = False) -> tu
 def test_replayed_steps_equal_those_taken_one_by_one(optimizer: str) -> None:
     graph = StepGraph(torch.device("cuda"))
     losses, tensors = _trained(optimizer, graph)
-    assert graph._graph is not None
+    assert graph._captured is not None
     assert graph._taken == 2 * STEPS > WARM_UP  # those since the pruning
     other_losses, other = _trained(optimizer, None)
     assert torch.equal(losses, other_losses)
     assert all(torch.equal(tensors[name], other[name]) for name in other)
 
 
-def test_a_network_that_cannot_be_captured_is_trained_step_by_step(capsys: pytest.CaptureFixture[str]) -> None:
-    losses, _ = _trained("sgd", StepGraph(torch.device("cuda")), looks=True)
+@pytest.mark.parametrize("how", ["looks", "draws"])
+def test_a_network_that_cannot_be_captured_is_trained_step_by_step(
+    how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses, _ = _trained("sgd", StepGraph(torch.device("cuda")), **{how: True})
     assert "one by one" in capsys.readouterr().err
-    assert torch.equal(losses, _trained("sgd", None, looks=True)[0])
+    assert torch.equal(losses, _trained("sgd", None, **{how: True})[0])

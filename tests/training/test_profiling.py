@@ -36,11 +36,6 @@ def test_stages_count_throughout_and_operators_for_the_first_seconds(
     assert capfd.readouterr() == ("", "")  # torch's profiler has not said that it starts
 
 
-def test_a_stage_is_the_function_itself_where_nothing_is_profiled() -> None:
-    _add()
-    assert _add.__name__ == "_add"
-
-
 def test_a_failure_ends_the_profile(tmp_path: Path) -> None:
     said: list[str] = []
     with pytest.raises(RuntimeError), profiled(said.append, lambda: tmp_path / "trace.json"):
