@@ -21,6 +21,7 @@ from benchmark.network import MaskedModel
 from benchmark.pruning import Phase, SoftPruner, Train
 from benchmark.records import Damaged, EpochRow, Record, Row, Rows, set_aside
 from benchmark.seeds import stream
+from benchmark.training.checkpoints import checked
 from benchmark.training.graphs import StepGraph
 from benchmark.training.loop import learning_rate, make_optimizer, train_steps
 from benchmark.training.profiling import stage
@@ -251,7 +252,7 @@ class Trainer:
             if saved is None:
                 continue
             try:
-                state, optimizer = self._checked(saved)
+                state, optimizer = checked(self, saved)
             except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
                 self.net.own = {} if self.soft is None else own_tensors(self.soft, self.net)
                 set_aside(record.folder / name, f"not where this training stands: {error}")
@@ -266,38 +267,6 @@ class Trainer:
         for rows in (record.epochs, record.points):
             rows.go_back([0, ""])
             rows.append()
-
-    def _checked(self, saved: dict[str, Any]) -> tuple[State, torch.optim.Optimizer | None]:
-        """State and optimiser of a checkpoint that fits this network and plan.
-
-        Raises ValueError, or what a wrong structure gives rise to.
-        """
-        if saved.keys() != self.content().keys() or saved["owner"] != self.owner:
-            raise ValueError("it is of another run, plan or version")
-        state = State(**saved["state"])
-        shapes = _shapes(self.net.module.state_dict())
-        weights = [saved["module"], *([saved["best"][1]] if saved["best"] else [])]
-        if any(_shapes(each) != shapes for each in weights):
-            raise ValueError("its tensors are of another network")
-        tensors, masks = self.net.tensors(), saved["masks"]
-        fitting = all(m.shape == tensors[n].shape and m.dtype == torch.bool for n, m in masks.items())
-        if not (fitting and self.net.masks.keys() <= masks.keys()):
-            raise ValueError("its masks are of another network")
-        own = saved["own"]
-        if own and _shapes(own) != _shapes(self.net.own):
-            raise ValueError("the method's own tensors are of another network")
-        self.net.own = {name: tensor.requires_grad_() for name, tensor in own.items()}
-        if saved["optimizer"] is None:
-            return state, None
-        phase = self.plan[state.phase] if state.phase < len(self.plan) else None
-        under_way = isinstance(phase, Train) and state.step is not None
-        schedule = phase.schedule if under_way and isinstance(phase, Train) else state.trained[0]
-        optimizer = make_optimizer(self.net, self.schedules[schedule])
-        optimizer.load_state_dict(saved["optimizer"])
-        for parameter, values in optimizer.state.items():
-            if any(isinstance(v, Tensor) and v.dim() and v.shape != parameter.shape for v in values.values()):
-                raise ValueError("its optimiser is of another network")
-        return state, optimizer
 
     def _take(self, saved: dict[str, Any], state: State, optimizer: torch.optim.Optimizer | None) -> None:
         self.state, self.optimizer, self.best = state, optimizer, saved["best"]
@@ -346,7 +315,3 @@ class Trainer:
         if self.settings.amp == "none":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
-
-
-def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in tensors.items()}
