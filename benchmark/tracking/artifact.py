@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from benchmark.errors import UserError
 from benchmark.records import FILES, Record, masks_file, read_json
-from benchmark.tracking.client import ARRIVAL, Unreachable, cause, require_key
+from benchmark.tracking.client import ARRIVAL, Unreachable, cause, release, require_key
 
 LogModel = Literal["none", "last", "all"]
 
@@ -93,6 +93,7 @@ def fetch_records(source: str, results: Path, trust_code: bool = False) -> Path:
     except UserError:
         raise
     except Exception as error:
+        release()
         raise UserError(f"cannot fetch {source}: {cause(error)}") from error
     folders = [folder for folder in found if folder]
     if folders and len(folders) < len(found):

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.tracking.client import cause, require_key
+from benchmark.tracking.client import cause, release, require_key
 
 # The state of a run that has not said itself how it ended, by what W&B calls it.
 STATES = {"running": "running", "pending": "running", "preempting": "running", "finished": "done", "failed": "failed"}
@@ -29,6 +29,7 @@ def read_runs(path: str) -> list[dict[str, Any]]:
     except UserError:
         raise
     except Exception as error:
+        release()
         raise UserError(f"cannot read {path} from W&B: {cause(error)}") from error
     furthest: dict[str, dict[str, Any]] = {}
     for record in sorted(records, key=_extent):

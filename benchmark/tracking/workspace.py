@@ -7,7 +7,7 @@ from types import ModuleType
 
 from benchmark.errors import UserError
 from benchmark.records import METRICS
-from benchmark.tracking.client import cause, require_key
+from benchmark.tracking.client import cause, release, require_key
 from benchmark.tracking.series import COMPRESSION, LAYERS, axis, charts
 
 NAME = "NNrelief Bench"
@@ -43,6 +43,7 @@ def save_workspace(path: str) -> str:
         view._internal_id = _saved(workspaces, f"https://wandb.ai/{path}?nw={ADDRESS}")
         return view.save().url
     except Exception as error:
+        release()
         raise UserError(f"cannot save a workspace in {path}: {cause(error)}") from error
 
 

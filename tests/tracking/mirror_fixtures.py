@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.records.record import Record
+from benchmark.tracking.client import release
 from tests.tracking.mirrored import make_record
 from tests.tracking.wandb_server import WandbServer, isolated_env
 
@@ -21,7 +22,7 @@ def wandb_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
         monkeypatch.setenv(name, value)
     yield
     if "wandb" in sys.modules:
-        sys.modules["wandb"].teardown()
+        release()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.records.record import Record
+from benchmark.tracking.client import release
 from benchmark.tracking.mirror import mirror_records
 from tests.tracking.mirrored import begin, make_record, rows, show, start, steps, wait_until
 from tests.tracking.wandb_server import WandbServer
@@ -162,6 +164,17 @@ def test_a_client_that_cannot_begin_at_all_stops_no_run(
     monkeypatch.setattr(wandb, "init", fail)
     show(record)
     assert capfd.readouterr().err.startswith("W&B: not mirrored (no space left); the local record is whole")
+
+
+def test_a_client_that_does_not_end_holds_up_nothing(wandb_client: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    forever = threading.Event()
+    monkeypatch.setattr(wandb, "teardown", forever.wait)
+    begun = time.monotonic()
+    release()
+    assert time.monotonic() - begun < 10
+    forever.set()
 
 
 def kill_children(pid: int) -> None:
