@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,7 @@ Batch = tuple[Tensor, Tensor]
 Batches = Sequence[Batch]
 Shape = tuple[int, int, int]
 CPU_ELEMENTS = 1 << 18  # numbers of network input evaluated together: 85 images of 3 x 32 x 32
-READY_ELEMENTS = 1 << 22  # 16 MB of inputs: digits
-GPU_READY_ELEMENTS = 1 << 26  # 268 MB: MNIST
+READY_ELEMENTS = 1 << 26  # 268 MB of inputs: MNIST
 GPU_ELEMENTS = 1 << 25  # 222 images of 3 x 224 x 224
 
 
@@ -51,12 +49,15 @@ class Dataset:
     verified: bool
     digests: dict[str, str]
 
-    @cached_property
-    def inputs(self) -> Tensor | None:
-        """The training images as inputs, made once, where they are few and never augmented."""
-        images = self.train.images
-        few = images.numel() <= (GPU_READY_ELEMENTS if images.is_cuda else READY_ELEMENTS)
-        return normaliser(self)(images) if few and not self.augment else None
+    ready: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def inputs(self, split: Split) -> Tensor | None:
+        """The images of a split as inputs, made once, where they are few and the dataset is never augmented."""
+        if self.augment or split.images.numel() > READY_ELEMENTS:
+            return None
+        if id(split) not in self.ready:
+            self.ready[id(split)] = normaliser(self)(split.images)
+        return self.ready[id(split)]
 
 
 def load_dataset(
@@ -160,12 +161,12 @@ def train_batches(
     augmentation = augmentation or Augmentation()
     crops = augmentation.draw(order, seed, epoch).to(device) if data.augment else None
     order = order.to(device)
-    normalise = normaliser(data)
+    normalise, ready = normaliser(data), data.inputs(data.train)
     for step in range(start, steps if stop is None else stop):
         window = slice(step * batch_size, (step + 1) * batch_size)
         chosen = order[window]
-        if data.inputs is not None:
-            yield data.inputs.index_select(0, chosen), labels.index_select(0, chosen)
+        if ready is not None:
+            yield ready.index_select(0, chosen), labels.index_select(0, chosen)
             continue
         batch = images.index_select(0, chosen)  # on a CPU much faster than images[chosen]
         if crops is not None:
@@ -186,6 +187,7 @@ def evaluation_batches(data: Dataset, split: Split) -> Iterator[Batch]:
     """All of a split, in order, in batches that the device is fast with: on a CPU, what its cache holds."""
     together = CPU_ELEMENTS if split.images.device.type == "cpu" else GPU_ELEMENTS
     size = max(1, min(1000, together // math.prod(data.shape)))
-    normalise = normaliser(data)
-    for images, labels in zip(split.images.split(size), split.labels.split(size), strict=True):
-        yield normalise(images), labels
+    normalise, ready = normaliser(data), data.inputs(split)
+    images = split.images if ready is None else ready
+    for part, labels in zip(images.split(size), split.labels.split(size), strict=True):
+        yield normalise(part) if ready is None else part, labels

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
-from benchmark.data import digits, registry
+from benchmark.data import dataset, digits, registry
 from benchmark.data.dataset import (
+    evaluation_batches,
     load_dataset,
     normaliser,
     resize,
@@ -52,6 +54,19 @@ def test_inputs_are_pixels_less_mean_over_std() -> None:
     one = normaliser(data)(data.train.images[:1])
     by_hand = (data.train.images[:1].float() / 255 - data.mean[0]) / data.std[0]
     assert torch.allclose(one, by_hand, atol=1e-6)
+
+
+def test_inputs_made_once_are_those_made_for_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = load_dataset("digits")
+
+    def batches() -> list[Tensor]:
+        return [inputs for inputs, _ in [*train_batches(data, 0, 0, 100), *evaluation_batches(data, data.test)]]
+
+    once = batches()
+    assert data.inputs(data.test) is data.inputs(data.test) is not None
+    monkeypatch.setattr(dataset, "READY_ELEMENTS", 0)
+    assert data.inputs(data.test) is None
+    assert all(a.equal(b) for a, b in zip(once, batches(), strict=True))
 
 
 def test_digits_constants_are_those_of_its_training_set() -> None:
