@@ -41,8 +41,8 @@ def model_files(record: Record, log_model: LogModel) -> list[Path]:
 def send_model(run: Any, record: Record, log_model: LogModel, patience: float = ANSWER) -> str:
     """Give a finished run's files to the W&B run as an artifact; the digest that W&B has of them then.
 
-    What W&B has already is not given again, for which it has `patience` seconds to answer; without an answer it is
-    given nothing. Sending goes on in the background: `check_model` finds out whether it came.
+    What W&B has already, with more masks or without, is not given again, for which it has `patience` seconds to answer;
+    without an answer it is given nothing. Sending goes on in the background: `check_model` finds out whether it came.
     """
     import wandb
 
@@ -52,8 +52,10 @@ def send_model(run: Any, record: Record, log_model: LogModel, patience: float = 
         name = path.relative_to(record.folder).as_posix()
         artifact.add_file(str(path), name, policy="immutable", skip_cache=True)
     with contextlib.suppress(Exception):
-        if run.offline or _digest(f"{run.entity}/{run.project}", about, int(patience)) != artifact.digest:
-            run.log_artifact(artifact)
+        kept = None if run.offline else _latest(f"{run.entity}/{run.project}", about, int(patience))
+        if kept and _entries(artifact).items() <= _entries(kept).items():
+            return kept.digest
+        run.log_artifact(artifact)
     return artifact.digest
 
 
@@ -63,10 +65,10 @@ def check_model(place: str, record: Record, digest: str) -> None:
     The client passes over what the service refuses to take.
     """
     try:
-        found = _digest(place, record.read_json("config.json"), int(ARRIVAL))
+        found = _latest(place, record.read_json("config.json"), int(ARRIVAL))
     except Exception as error:
         raise Unreachable(f"cannot ask whether the network arrived: {cause(error)}") from error
-    if found != digest:
+    if not found or found.digest != digest:
         raise Unreachable("the network did not arrive")
 
 
@@ -146,10 +148,15 @@ def _name(about: Mapping[str, Any]) -> str:
     return f"pruned-{about['id']}"
 
 
-def _digest(place: str, about: Mapping[str, Any], timeout: int) -> str:
-    """The digest of the last artifact of a run in ENTITY/PROJECT; "" where there is none."""
+def _latest(place: str, about: Mapping[str, Any], timeout: int) -> Any:
+    """The last artifact of a run in ENTITY/PROJECT; None where there is none."""
     import wandb
 
     api = wandb.Api(api_key=require_key() or None, timeout=timeout)
     name = f"{place}/{_name(about)}:latest"
-    return api.artifact(name).digest if api.artifact_exists(name) else ""
+    return api.artifact(name) if api.artifact_exists(name) else None
+
+
+def _entries(artifact: Any) -> dict[str, str]:
+    """The files of an artifact, and what W&B knows their content by."""
+    return {name: entry.digest for name, entry in artifact.manifest.entries.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -88,6 +89,12 @@ def test_a_network_is_sent_once(server: WandbServer, record: Record) -> None:
         list(mirror_records(record.folder, project="p", log_model="last"))
     assert server.requests.count("CreateArtifact") == 1
     assert len(server.artifacts.committed) == 1
+
+
+def test_a_network_with_all_masks_is_not_followed_by_one_with_fewer(server: WandbServer, record: Record) -> None:
+    for log_model in ("last", "all", "last"):
+        list(mirror_records(record.folder, project="p", log_model=log_model))
+    assert [json.loads(artifact.metadata)["masks"] for artifact in server.artifacts.committed] == ["last", "all"]
 
 
 def test_a_run_made_without_wandb_is_mirrored_as_it_was_asked(server: WandbServer, tmp_path: Path) -> None:
