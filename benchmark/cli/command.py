@@ -54,6 +54,9 @@ class Command:
             if words:
                 given[name], words = (words, []) if own[name].several else (words[0], words[1:])
         if over := words:
+            before = arguments[max(arguments.index(over[0]) - 1, 0)]
+            if before.startswith("--"):  # one that need not be followed by a value
+                raise UserError(f"{shown(before)} takes true or false, got '{shown(over[0])}'")
             raise UserError(f"'{shown(over[0])}' is too much: {self._usage()}")
         if missing := [name for name in self.words if name not in given and own[name].default is MISSING]:
             raise UserError(f"{missing[0].upper()} is missing: {self._usage()}")
