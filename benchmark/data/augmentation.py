@@ -54,13 +54,14 @@ class Augmentation:
 
 def crop_and_flip(padded: Tensor, chosen: Tensor, crops: Tensor, height: int, width: int) -> Tensor:
     """Crops of `padded[chosen]`; a row of `crops` is (top, left, whether to flip left and right)."""
+    channels, tall, wide = padded.shape[1:]
     rows = crops[:, 0, None] + torch.arange(height, device=crops.device)  # (n, height)
     columns = torch.arange(width, device=crops.device).expand(len(crops), -1)
     columns = crops[:, 1, None] + torch.where(crops[:, 2, None] == 1, width - 1 - columns, columns)  # (n, width)
-    channels = torch.arange(padded.shape[1], device=crops.device)
-    return padded[
-        chosen[:, None, None, None], channels[:, None, None], rows[:, None, :, None], columns[:, None, None, :]
-    ]
+    planes = chosen[:, None] * channels + torch.arange(channels, device=crops.device)  # (n, channels)
+    rows = planes[:, :, None] * tall + rows[:, None]  # on a CPU whole rows, then columns, is much faster than both
+    cropped = padded.view(-1, wide).index_select(0, rows.flatten()).view(*rows.shape, wide)
+    return cropped.gather(3, columns[:, None, None].expand(*rows.shape, width))
 
 
 def _reflected(size: int, pixels: int) -> Tensor:
