@@ -44,6 +44,7 @@ def _begin(works: Sequence[Callable[[], Any]]) -> None:
     global _works
     _works = works
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches all; the first process says what there is to say
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which the pool ends the others where one has died
     Thread(target=_end_with_parent, daemon=True).start()
 
 
