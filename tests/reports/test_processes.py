@@ -54,7 +54,7 @@ def test_a_process_that_dies_is_an_error() -> None:
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # as the command line has one of its own
     try:
         with pytest.raises(UserError, match="was killed; is there memory enough"):
-            shared([os.getpid, partial(signal.raise_signal, signal.SIGKILL)])
+            shared([partial(time.sleep, 400), partial(signal.raise_signal, signal.SIGKILL)])
     finally:
         signal.signal(signal.SIGTERM, before)
     assert processes._works == ()
