@@ -12,12 +12,10 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 
 from benchmark.errors import UserError
 from reports.files import Damaged, read_object
-from reports.processes import shared
 from reports.schema import printable
 
 MARKER = ".prunebench-report"
@@ -138,13 +136,10 @@ def _clear(out: Path, place: Path, new: Path, old: Path) -> None:
 def _write(new: Path, files: Mapping[str, Content]) -> None:
     new.mkdir()
     (new / MARKER).write_text(json.dumps(sorted(files), indent=0) + "\n")  # first, so that a torn one is known
-    for folder in {(new / name).parent for name in files}:
-        folder.mkdir(parents=True, exist_ok=True)
-    shared([partial(_write_one, new / name, content) for name, content in files.items()])
-
-
-def _write_one(path: Path, content: Content) -> None:
-    path.write_bytes(content() if callable(content) else content)
+    for name, content in files.items():
+        path = new / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content() if callable(content) else content)
 
 
 def _swap(place: Path, new: Path, old: Path) -> None:

@@ -17,7 +17,6 @@ from reports.figures.layers import densities, firing
 from reports.figures.means import COMPRESSION, alike, heading
 from reports.figures.ratios import speedups, targets
 from reports.figures.training import retraining, training
-from reports.processes import shared
 from reports.styles import Style
 from reports.tables import measured_speedups
 
@@ -32,12 +31,10 @@ class Figures:
     files: dict[str, bytes] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
-    def add(self, draws: Mapping[str, Callable[[], Drawn | None]]) -> None:
-        """Add the figures of these stems, of which some may find that there is nothing to draw."""
-        for stem, (title, files) in zip(draws, shared([partial(_made, *draw) for draw in draws.items()]), strict=True):
-            if files:
-                self.titles[stem] = title
-                self.files.update(files)
+    def add(self, stem: str, drawn: Drawn | None) -> None:
+        if drawn is not None:
+            self.titles[stem] = drawn.title
+            self.files.update(files_of(drawn.figure, stem))
 
 
 def draw_all(
@@ -49,8 +46,9 @@ def draw_all(
     """
     found = Figures()
     with looking(LOOKS[look]):
-        draws = dict(_figures(setting, styles, LOOKS[look], found.left_out))
-        found.add({stem: draw for stem, draw in draws.items() if only is None or stem in only})
+        for stem, draw in _figures(setting, styles, LOOKS[look], found.left_out):
+            if only is None or stem in only:
+                found.add(stem, draw())
     return found
 
 
@@ -60,19 +58,9 @@ def draw_across(
     """The figures over several settings; none of a single one."""
     found = Figures()
     with looking(LOOKS[look]):
-        found.add(
-            {
-                "accuracy_by_setting": partial(multiples, settings, LOOKS[look], styles),
-                "critical_difference": partial(critical_differences, rankings, LOOKS[look]),
-            }
-        )
+        found.add("accuracy_by_setting", multiples(settings, LOOKS[look], styles))
+        found.add("critical_difference", critical_differences(rankings, LOOKS[look]))
     return found
-
-
-def _made(stem: str, draw: Callable[[], Drawn | None]) -> tuple[str, dict[str, bytes]]:
-    """The title of a figure and its files; none where there is nothing to draw."""
-    drawn = draw()
-    return ("", {}) if drawn is None else (drawn.title, files_of(drawn.figure, stem))
 
 
 def _figures(
