@@ -13,12 +13,13 @@ import sys
 import time
 from abc import abstractmethod
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import Any
 
 from benchmark.config import RunConfig, run_config
@@ -197,11 +198,8 @@ class Processes(Crew):
         mine, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self._share))
         resource_tracker.ensure_running()  # or its start would unblock the signal
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # for the worker too, from its birth
-        try:
+        with _held_back(signal.SIGINT):  # by the worker too, from its birth
             process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._workers.append(worker := _Worker(process, mine))
         return worker
@@ -221,6 +219,27 @@ class Processes(Crew):
             worker.process.join(max(0.0, until - time.monotonic()))
             worker.process.kill()
             worker.process.join()
+
+
+@contextlib.contextmanager
+def _held_back(number: signal.Signals) -> Iterator[None]:
+    """Keep a signal from this thread until the end, and from a process that is started within.
+
+    Blocked, it may reach another thread, such as one of OpenBLAS, and Python would then handle it here.
+    """
+    if current_thread() is not main_thread():  # which handles none
+        yield
+        return
+    caught: list[int] = []
+    handler = signal.signal(number, lambda got, _: caught.append(got))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(number, handler)
+        if caught:
+            signal.raise_signal(number)
 
 
 def _death(process: BaseProcess) -> str:

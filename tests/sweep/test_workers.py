@@ -25,7 +25,7 @@ from benchmark.runs.execution import Outcome, outcome_of
 from benchmark.runs.progress import Progress
 from benchmark.sweep import workers
 from benchmark.sweep.scheduler import choose_crew, execute
-from benchmark.sweep.workers import Alone, Crew, Job, Processes, attempt, attempt_options
+from benchmark.sweep.workers import Alone, Crew, Job, Processes, _held_back, attempt, attempt_options
 from benchmark.training.threads import threads_for
 from tests.tracking.mirrored import wait_until
 
@@ -274,6 +274,26 @@ def test_ctrl_c_while_the_workers_start_prints_one_line(tmp_path: Path) -> None:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     wait_until(lambda: any(b"spawn_main" in _command_line(pid) for pid in children.read_text().split()))
     assert _interrupted_again_and_again(process) == STOPPED
+
+
+def test_a_signal_is_held_back_though_another_thread_may_get_it() -> None:
+    done, passed = threading.Event(), []
+    other = threading.Thread(target=done.wait)
+    other.start()
+
+    def interrupt() -> None:
+        with _held_back(signal.SIGINT):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+            passed.append(True)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+    finally:
+        done.set()
+        other.join()
+    assert passed
 
 
 def _command_line(pid: str) -> bytes:
