@@ -49,15 +49,16 @@ class Dataset:
     verified: bool
     digests: dict[str, str]
 
-    ready: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+    ready: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def inputs(self, split: Split) -> Tensor | None:
-        """The images of a split as inputs, made once, where they are few and the dataset is never augmented."""
-        if self.augment or split.images.numel() > READY_ELEMENTS:
+        """The images of one of the three splits as inputs, made once, where they are few and never augmented."""
+        own = next((name for name in ("train", "validation", "test") if getattr(self, name) is split), None)
+        if own is None or self.augment or split.images.numel() > READY_ELEMENTS:
             return None
-        if id(split) not in self.ready:
-            self.ready[id(split)] = normaliser(self)(split.images)
-        return self.ready[id(split)]
+        if own not in self.ready:
+            self.ready[own] = normaliser(self)(split.images)
+        return self.ready[own]
 
 
 def load_dataset(

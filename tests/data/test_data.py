@@ -17,6 +17,7 @@ from torch import Tensor
 
 from benchmark.data import dataset, digits, registry
 from benchmark.data.dataset import (
+    Split,
     evaluation_batches,
     load_dataset,
     normaliser,
@@ -64,6 +65,7 @@ def test_inputs_made_once_are_those_made_for_each_batch(monkeypatch: pytest.Monk
 
     once = batches()
     assert data.inputs(data.test) is data.inputs(data.test) is not None
+    assert data.inputs(Split(data.test.images, data.test.labels)) is None  # a part that somebody made: kept by nobody
     monkeypatch.setattr(dataset, "READY_ELEMENTS", 0)
     assert data.inputs(data.test) is None
     assert all(a.equal(b) for a, b in zip(once, batches(), strict=True))
