@@ -53,9 +53,10 @@ def send_model(run: Any, record: Record, log_model: LogModel, patience: float = 
         artifact.add_file(str(path), name, policy="immutable", skip_cache=True)
     with contextlib.suppress(Exception):
         kept = None if run.offline else _latest(f"{run.entity}/{run.project}", about, int(patience))
-        if kept and _entries(artifact).items() <= _entries(kept).items():
+        if kept and kept.metadata.get("masks") == "all" and log_model == "last":
             return kept.digest
-        run.log_artifact(artifact)
+        if not kept or kept.digest != artifact.digest:
+            run.log_artifact(artifact)
     return artifact.digest
 
 
@@ -155,8 +156,3 @@ def _latest(place: str, about: Mapping[str, Any], timeout: int) -> Any:
     api = wandb.Api(api_key=require_key() or None, timeout=timeout)
     name = f"{place}/{_name(about)}:latest"
     return api.artifact(name) if api.artifact_exists(name) else None
-
-
-def _entries(artifact: Any) -> dict[str, str]:
-    """The files of an artifact, and what W&B knows their content by."""
-    return {name: entry.digest for name, entry in artifact.manifest.entries.items()}
