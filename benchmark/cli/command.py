@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Any
 
 from benchmark.config import Settings, part_options, read_command
@@ -54,9 +55,11 @@ class Command:
             if words:
                 given[name], words = (words, []) if own[name].several else (words[0], words[1:])
         if over := words:
-            before = arguments[max(arguments.index(over[0]) - 1, 0)]
-            if before.startswith("--"):  # one that need not be followed by a value
-                raise UserError(f"{shown(before)} takes true or false, got '{shown(over[0])}'")
+            known = {**(options_of(Settings) if self.runs else {}), **own}
+            for switch, word in pairwise(arguments):
+                name = switch.removeprefix("--").replace("-", "_")
+                if word == over[0] and switch.startswith("--") and name in known and known[name].flag:
+                    raise UserError(f"{switch} takes true or false, got '{shown(word)}'")
             raise UserError(f"'{shown(over[0])}' is too much: {self._usage()}")
         if missing := [name for name in self.words if name not in given and own[name].default is MISSING]:
             raise UserError(f"{missing[0].upper()} is missing: {self._usage()}")

@@ -19,6 +19,8 @@ MISTAKES = {
     "sweep --jobs 1.5 file": "jobs must be a whole number, at least 1 or auto or None, got 1.5",
     "export a b": "'b' is too much",
     "run --cuda_graph maybe": "--cuda_graph takes true or false, got 'maybe'",
+    "run --seed=0 maybe": "'maybe' is too much",
+    "run --model maybe maybe": "'maybe' is too much",
     "sweep digits --dryrun": "unknown option 'dryrun', did you mean 'dry_run'?",
     "sweep digits --jbos 2": "unknown option 'jbos', did you mean 'jobs'?",
     "latency RUN --batch 0": "batch must be a list of whole numbers, at least 1, got 0",
