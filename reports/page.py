@@ -220,9 +220,8 @@ def _data(part: Part, page_of: Mapping[int, str], thin: int) -> dict[str, Any]:
     runs: dict[str, int] = {}
     pages = {id(point): page_of[id(run)] for run, _ in setting.runs for point in run.points}
     for number, method in enumerate(setting.methods.values()):
-        for (target, round_), by_seed in [*method.points.items()][::-thin][
-            ::-1
-        ]:  # the last, which is the smallest, stays
+        items = [*method.points.items()]  # of which the last, the smallest, stays
+        for (target, round_), by_seed in items[(len(items) - 1) % thin :: thin]:
             for seed, point in by_seed.items():
                 budget = setting.dense[seed].epochs_total if seed in setting.dense else 0
                 row = {
