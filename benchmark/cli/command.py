@@ -50,12 +50,12 @@ class Command:
         Raises UserError, in one line.
         """
         own = self.options
-        words, given = read_command(arguments, {**(options_of(Settings) if self.runs else {}), **own})
+        known = {**(options_of(Settings) if self.runs else {}), **own}
+        words, given = read_command(arguments, known)
         for name in (n for n in self.words if n not in given):
             if words:
                 given[name], words = (words, []) if own[name].several else (words[0], words[1:])
         if over := words:
-            known = {**(options_of(Settings) if self.runs else {}), **own}
             for switch, word in pairwise(arguments):
                 name = switch.removeprefix("--").replace("-", "_")
                 if word == over[0] and switch.startswith("--") and name in known and known[name].flag:

@@ -48,17 +48,16 @@ class Dataset:
     augment: bool
     verified: bool
     digests: dict[str, str]
-
-    ready: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _ready: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def inputs(self, split: Split) -> Tensor | None:
         """The images of one of the three splits as inputs, made once, where they are few and never augmented."""
         own = next((name for name in ("train", "validation", "test") if getattr(self, name) is split), None)
         if own is None or self.augment or split.images.numel() > READY_ELEMENTS:
             return None
-        if own not in self.ready:
-            self.ready[own] = normaliser(self)(split.images)
-        return self.ready[own]
+        if own not in self._ready:
+            self._ready[own] = normaliser(self)(split.images)
+        return self._ready[own]
 
 
 def load_dataset(
