@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from benchmark.records import ended_line
 
@@ -68,6 +71,8 @@ def _content(path: Path, limit: int) -> bytes | None:
 
 
 def _parsed(content: bytes) -> Any:
+    with contextlib.suppress(ValueError):
+        return from_json(content)  # in half the time of what is below, but no half of a surrogate pair
     try:
         return json.loads(content.decode())
     except UnicodeDecodeError as error:

@@ -112,7 +112,8 @@ def looking(look: Look) -> Iterator[None]:
 def files_of(figure: Figure, stem: str) -> dict[str, bytes]:
     """The figure as files, by name."""
     files = {}
-    figure.draw_without_rendering()  # which lays it out, once for all forms
+    if (layout := figure.get_layout_engine()) is not None:
+        layout.execute(figure)  # once for all forms
     figure.set_layout_engine(None)
     for form, options in FORMS.items():
         file = io.BytesIO()

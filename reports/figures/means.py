@@ -62,7 +62,7 @@ def points_of(method: Method, x: str = COMPRESSION) -> list[Point]:
 
 def alike(setting: Setting, x: str, other: str) -> bool:
     """Whether all points have nearly the same place on two axes."""
-    places = [(p.value(x), p.value(other)) for method in setting.methods.values() for p in points_of(method)]
+    places = ((p.value(x), p.value(other)) for method in setting.methods.values() for p in points_of(method))
     return all(a is not None and b is not None and 1 / ALIKE < a / b < ALIKE for a, b in places)
 
 

@@ -68,13 +68,13 @@ def speedups(setting: Setting, look: Look) -> Drawn | None:
 
 def targets(setting: Setting, look: Look, styles: Mapping[str, Style]) -> Drawn | None:
     """How far the realised density is from the one that was asked for; None where no method has a target."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    found: dict[str, set[tuple[float, float]]] = {}
     for run, label in setting.runs:
         for point in run.points if label.text in setting.methods else ():
             if point.target_sparsity is not None and point.target_sparsity < 1:
                 asked = 1 - point.target_sparsity
                 deviation = (1 - point.sparsity_prunable) / asked - 1
-                found.setdefault(label.text, []).append((100 * asked, 100 * deviation))
+                found.setdefault(label.text, set()).add((100 * asked, 100 * deviation))
     if not found:
         return None
     entries = {label: {**styles[setting.methods[label].plain], "linestyle": "none"} for label in found}
