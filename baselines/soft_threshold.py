@@ -27,6 +27,7 @@ class SoftThreshold(SoftPruner):
     Cost: trains as the dense network does.
     """
 
+    knob = "decay"
     decay: Annotated[float, Ge(0)] = 0.1  # weight decay of s, sets the sparsity; ours, for the default recipe
     initial: Annotated[float, Lt(0)] = -8.0  # s before training, a threshold of 0.0003; ours
     rate: Annotated[float, Gt(0)] = 100.0  # how much further than a weight s moves in a step of Adam; 1 is the paper's

@@ -90,7 +90,7 @@ def _setting(name: str, runs: list[RunRecord]) -> Setting:
                 longer[later[-1].epochs_total, run.seed].append((run, later[-1]))
             continue
         method = methods.setdefault(label.text, Method(label.text, label.plain, label.method))
-        target = json.dumps(run.config.get("pruner.sparsity"))
+        target = json.dumps(run.target)
         method.seeds = sorted({*method.seeds, run.seed})
         if run.problem:
             method.failed.setdefault(run.seed, set()).add(target)

@@ -15,7 +15,6 @@ from reports.schema import Belongs
 
 SETTING = ("dataset", "model", "train.optimizer")  # names a setting; in what else settings differ comes behind
 OF_ALL = ("seed", "protocol")  # of the dense training, and no part of a setting's conditions
-OF_A_CURVE = ("pruner", "pruner.sparsity")  # runs of a method at several targets are one curve
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def labels(runs: Sequence[RunRecord]) -> list[Label]:
         by_method[run.method].append(number)
     found: dict[int, Label] = {}
     for method, numbers in by_method.items():
-        options = _comparable([runs[n] for n in numbers], "run", OF_A_CURVE)
+        options = _comparable([runs[n] for n in numbers], "run", ("pruner",))
         plain = _named(short[method], options, " ({})", ", ")
         for n, text in zip(numbers, plain, strict=True):
             found[n] = Label(text + runs[n].marks, text, short[method])
@@ -83,11 +82,11 @@ def _named(name: str, options: list[dict[str, Any]], form: str, between: str) ->
 
 
 def _comparable(runs: Sequence[RunRecord], kind: Belongs, without: Sequence[str]) -> list[dict[str, Any]]:
-    """The options of each run by which it is told from the others.
+    """The options of each run by which it is told from the others; that which says how much goes makes a curve of them.
 
     An option that some record lacks came later, or went: at its default it is what was done without it.
     """
-    options = [_without(run.head.options(kind), without) for run in runs]
+    options = [_without(run.head.options(kind), (*without, run.head.method.knob)) for run in runs]
     everywhere = set(options[0]).intersection(*options[1:])
     return [
         {k: v for k, v in each.items() if k in everywhere or run.head.differs is None or k in run.head.differs}

@@ -181,6 +181,7 @@ class Method(_Part):
     """The method as the run calls it."""
 
     label: Text = ""  # its name, with the version of a file or package that is not this suite's
+    knob: Text = "pruner.sparsity"  # the option that says how much goes
 
 
 class Head(_Part):

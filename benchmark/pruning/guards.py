@@ -27,15 +27,22 @@ def check_class(cls: type[Pruner], name: str) -> None:
     """Raises UserError for a class that cannot be a method: a hook is missing, or `@dataclass` was forgotten."""
     if missing := sorted(getattr(cls, "__abstractmethods__", ())):
         raise UserError(f"pruner '{name}': {cls.__name__} must define {' and '.join(missing)} (see benchmark.Pruner)")
-    declared = {n for n in vars(cls).get("__annotations__", {}) if not n.startswith("_")}
+    annotated = vars(cls).get("__annotations__", {})
+    declared = {n for n, kind in annotated.items() if not n.startswith("_") and "ClassVar" not in str(kind)}
     params: Any = vars(cls).get("__dataclass_params__")
-    if declared - {f.name for f in fields(cls)} or (params is None and declared):
+    own = {f.name for f in fields(cls)}
+    if declared - own or (params is None and declared):
         raise UserError(
             f"pruner '{name}': {cls.__name__} declares {', '.join(sorted(declared))} but is no dataclass; "
             "write @dataclass(frozen=True, kw_only=True) above it"
         )
     if params is not None and not params.frozen:
         raise UserError(f"pruner '{name}': {cls.__name__} must not change: write @dataclass(frozen=True, kw_only=True)")
+    if cls.knob != Pruner.knob and cls.knob not in own:
+        raise UserError(
+            f"pruner '{name}': {cls.__name__}.knob must name the field that says how much goes, one of "
+            f"{', '.join(sorted(own)) or 'those it is to declare'}; got {cls.knob!r}"
+        )
 
 
 def checked_plan(pruner: Pruner, steps: int) -> list[Phase]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -45,6 +46,8 @@ class Pruner(ABC):
     and labels from the training split, drawn anew for each Prune, equally many for every method.
     Torch's random state is seeded from (seed, "pruning", number of the pruning) before each call.
     """
+
+    knob: ClassVar[str] = "sparsity"  # the field that says how much goes; runs that differ in it alone are one curve
 
     def __post_init__(self) -> None:
         check(self, "pruner.")

@@ -138,7 +138,7 @@ class ConfigFile(TypedDict):
     protocol: str
     protocol_number: int
     dense_key: str  # the identity of the shared dense training
-    method: Row  # its label, its call as in a sweep file, and where it is from if it is not this suite's
+    method: Row  # its label, its call as in a sweep file, its knob, and where it is from if it is not this suite's
     sources: Row  # of pruner, model and dataset that are not this suite's
     differs: list[str]  # options that are not at their default
     belongs: dict[str, list[str]]  # options of the run alone, of the dense training too, of the place

@@ -97,7 +97,7 @@ def _staged(runs: list[RunRecord], stage: str) -> list[tuple[float, float]]:
     for run in runs:
         for point in run.points:
             if point.stage == stage and point.round and point.epochs_total and point.compression_params:
-                key = str(run.config.get("pruner.sparsity")), point.round
+                key = str(run.target), point.round
                 groups[key].append((point.compression_params, 100 * point.top1))
     means = [(ratio_estimate([x for x, _ in g]).mean, estimate([y for _, y in g]).mean) for g in groups.values()]
     return sorted(means) if stage == "trained" or _after_training(runs) else []

@@ -84,6 +84,11 @@ def test_each_option_says_what_it_belongs_to() -> None:
     assert {belongs[k] for k in ("pruner", "pruner.rounds", "retrain.epochs", "spare", "stop_drop")} == {"run"}
 
 
+def test_a_record_says_which_option_tells_how_much_goes() -> None:
+    knobs = {name: _run(f"--pruner {name}").head["method"]["knob"] for name in ("snip", "nnrelief", "soft_threshold")}
+    assert knobs == {"snip": "pruner.sparsity", "nnrelief": "pruner.sparsity", "soft_threshold": "pruner.decay"}
+
+
 def test_two_versions_of_one_file_are_two_runs_and_say_so(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     runs = []

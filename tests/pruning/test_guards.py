@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -272,6 +272,21 @@ def test_a_class_without_a_hook_or_without_the_decorator_is_no_method() -> None:
     with pytest.raises(UserError, match="must define score"):
         check_class(Abstract, "f.py:Abstract")
     check_class(Scored, "f.py:Scored")
+
+
+def test_the_knob_is_a_field_of_the_method() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Decaying(Scored):
+        knob: ClassVar[str] = "decay"
+        decay: float = 0.1
+
+    @dataclass(frozen=True, kw_only=True)
+    class Nameless(Scored):
+        knob = "lambda"
+
+    check_class(Decaying, "f.py:Decaying")
+    with pytest.raises(UserError, match=r"Nameless.knob must name the field .* one of .*sparsity.*; got 'lambda'"):
+        check_class(Nameless, "f.py:Nameless")
 
 
 def test_filters_are_refused_before_training_where_none_can_go() -> None:

@@ -9,6 +9,9 @@ import pytest
 
 from reports.curves import settings_of
 from reports.naming import by_setting, folder_name, labels
+from reports.records import RunRecord
+from reports.schema import Method
+from reports.selection import operating_points
 from tests.reports.made_up import NAME, point, run_record, three_seeds
 
 POINT = [point(1, 2, 0.9)]
@@ -121,3 +124,15 @@ def test_an_option_that_came_later_splits_no_setting_and_no_method_but_where_it_
     assert [len(runs) for runs in by_setting([old, at_default, changed]).values()] == [1, 2]
     unknown = run_record("snip", 1, POINT, new)  # of a record that does not say what differs
     assert len(by_setting([old, unknown])) == 2
+
+
+def test_runs_that_differ_in_the_option_that_says_how_much_goes_are_one_curve() -> None:
+    def run(decay: float, seed: int, knob: str) -> RunRecord:
+        made = run_record("soft", seed, [point(0, 1, 0.9), point(1, 2 + decay, 0.8)], {"pruner.decay": decay})
+        return replace(made, head=made.head.model_copy(update={"method": Method(knob=knob)}))
+
+    [setting] = settings_of([run(decay, seed, "pruner.decay") for decay in (0.1, 0.3) for seed in range(2)])
+    assert setting.methods["soft"].points.keys() == {('"decay=0.1"', 1), ('"decay=0.3"', 1)}
+    assert [point.measured.keys() for point in operating_points(setting, setting.methods["soft"])] == [{0, 1}] * 2
+    [setting] = settings_of([run(decay, seed, "pruner.sparsity") for decay in (0.1, 0.3) for seed in range(2)])
+    assert setting.methods.keys() == {"soft (decay=0.1)", "soft (decay=0.3)"}
