@@ -22,15 +22,18 @@ trainer.train_steps = lambda *arguments, **more: os._exit(0)
 from benchmark.cli import main
 main(["run", "--pruner=snip", "--wandb=off", "--threads=1", "--results", sys.argv[1]])
 """
-# A report, and then the most memory that its process had in MB. On Linux getrusage counts what it was forked from too.
+# A report, and then the most memory in MB that its process and those that draw had, each when it had most. On Linux
+# getrusage of a process counts what it was forked from too.
 REPORT = """
 import pathlib, resource, sys
 from benchmark.cli import main
+from reports import PROCESSES
 try: main(sys.argv[1:])
 except SystemExit: pass
 status = pathlib.Path("/proc/self/status")
-if status.exists(): print(int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1024)
-else: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+if status.exists(): own, unit = int(status.read_text().partition("VmHWM:")[2].split()[0]), 2**10
+else: own, unit = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 2**20
+print((own + PROCESSES * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / unit)
 """
 POINTS = 21  # of a run in a report: dense, and ten rounds before and after retraining
 SWEEP = """

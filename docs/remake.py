@@ -44,7 +44,7 @@ def main(words: list[str]) -> None:
 def remake(task: str, setting: Setting) -> None:
     """Write the figure of accuracy against compression, and the README's table."""
     figures = draw_all(setting, styles_of(setting.methods.values()), "paper", {"accuracy_compression_params"})
-    (ROOT / "docs" / f"accuracy_{task}.png").write_bytes(figures.files["accuracy_compression_params.png"])
+    (ROOT / "docs" / f"accuracy_{task}.png").write_bytes(figures.files["accuracy_compression_params.png"]())
     readme = ROOT / "README.md"
     readme.write_text(with_table(readme.read_text(), task, setting))
 

@@ -11,14 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from benchmark.records import cores
 from reports.curves import Setting
 from reports.folder import Content, checked_place, write_report
 from reports.frames import Results
+from reports.press import Press
 from reports.records import MARKS, ON_WANDB, SHIPPED, read_sources
 from reports.table import Table, rows_as_csv
 
 # Columns of the smallest networks that a terminal has no room for.
 IN_FILES_ONLY = ["compression (weights)", "speed-up, theoretical", "validation drop, points"]
+PROCESSES = 2  # that draw, at most: they keep up with what makes the figures
 Style = Literal["paper", "paper-2col", "slides"]
 
 
@@ -62,14 +65,15 @@ def build(
     alone = len(sources) == len(folders) == 1
     out = out or (folders[0] / "report" if alone else Path("report"))
     checked_place(out, *folders)
-    with _kept_from_the_collector():
-        results = load(*sources)
-        results = results.only(*only) if only else results
-    try:
-        report, files = _made(results, reference, style, out, folders[0] if alone else _words(sources))
-        write_report(out, files, *folders)
-    finally:
-        gc.unfreeze()
+    with Press(min(cores(), PROCESSES)) as press:
+        with _kept_from_the_collector():
+            results = load(*sources)
+            results = results.only(*only) if only else results
+        try:
+            report, files = _made(results, reference, style, out, folders[0] if alone else _words(sources), press)
+            write_report(out, files, *folders)
+        finally:
+            gc.unfreeze()
     return report
 
 
@@ -128,7 +132,7 @@ def tables_of(setting: Setting, reference: str | None = None) -> list[Table]:
 
 
 def _made(
-    results: Results, reference: str | None, look: str, out: Path, source: Path | str
+    results: Results, reference: str | None, look: str, out: Path, source: Path | str, press: Press
 ) -> tuple[Report, dict[str, Content]]:
     """The report, and its files by their path in it."""
     from reports.differences import check_reference, rankings, ranks, wins
@@ -148,18 +152,18 @@ def _made(
     files: dict[str, Content] = {"points.csv": partial(_points, results)}
     for table in across:
         files |= table.files("")
-    over = draw_across(settings, ranked, styles, look)
-    files |= over.files
+    over = draw_across(settings, ranked, styles, look, press)
+    figures: dict[str, Content] = {**over.files}
     parts = []
     for setting in settings:
         place = folder_name(setting.name)
-        figures = draw_all(setting, styles, look)
-        files |= {f"{place}/{name}": content for name, content in figures.files.items()}
+        drawn = draw_all(setting, styles, look, press=press)
+        figures |= {f"{place}/{name}": content for name, content in drawn.files.items()}
         for table in tables[setting.name]:
             files |= table.files(f"{place}/")
-        parts.append(Part(setting, place, tables[setting.name], figures, styles))
-    files |= Pages(results.records, files, source, out).made(parts, across[:-1], over, listed)
-    return Report(out, tables, across[:-1], listed), files
+        parts.append(Part(setting, place, tables[setting.name], drawn, styles))
+    pages = Pages(results.records, files | figures, source, out).made(parts, across[:-1], over, listed)
+    return Report(out, tables, across[:-1], listed), {**files, **pages, **figures}  # as they are written: figures last
 
 
 def _points(results: Results) -> bytes:

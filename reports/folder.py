@@ -136,10 +136,10 @@ def _clear(out: Path, place: Path, new: Path, old: Path) -> None:
 def _write(new: Path, files: Mapping[str, Content]) -> None:
     new.mkdir()
     (new / MARKER).write_text(json.dumps(sorted(files), indent=0) + "\n")  # first, so that a torn one is known
+    for folder in {(new / name).parent for name in files}:
+        folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        path = new / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content() if callable(content) else content)
+        (new / name).write_bytes(content() if callable(content) else content)
 
 
 def _swap(place: Path, new: Path, old: Path) -> None:

@@ -111,7 +111,7 @@ class Pages:
             )
             if len(page) <= LARGEST:
                 break
-        return {**made, "index.html": self._with_pictures(page)}
+        return {**made, "index.html": partial(self._with_pictures, page)}
 
     def _of_run(self, template: Template, run: RunRecord) -> bytes:
         """The page of a run."""
@@ -161,10 +161,8 @@ class Pages:
 
         def source(found: re.Match[bytes]) -> bytes:
             nonlocal room
-            content = self.files.get(unquote(found[0].decode()))
-            if not isinstance(content, bytes):
-                return found[0]
-            encoded = b"data:image/png;base64," + base64.b64encode(content)
+            content = self.files[unquote(found[0].decode())]
+            encoded = b"data:image/png;base64," + base64.b64encode(content() if callable(content) else content)
             if len(encoded) > room:
                 return found[0]
             room -= len(encoded)

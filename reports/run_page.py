@@ -7,11 +7,15 @@ import re
 import shlex
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
+
+from markupsafe import Markup
 
 from benchmark.records import METRICS
 from reports.naming import short_digest
 from reports.records import RunRecord
+from reports.schema import Point
 from reports.table import NOTHING
 
 COLUMNS = (
@@ -20,7 +24,8 @@ COLUMNS = (
     "collapsed",
 )
 POINTS, EPOCHS = 1_000, 5_000  # of a run that its page shows at most
-UNITS = {name: METRICS[name].unit if name in METRICS else "" for name in COLUMNS}
+UNITS = [METRICS[name].unit if name in METRICS else "" for name in COLUMNS]
+_values_of = attrgetter(*COLUMNS)
 
 
 def page_names(runs: Sequence[RunRecord]) -> list[str]:
@@ -65,7 +70,7 @@ def run_page(run: RunRecord) -> dict[str, Any]:
         "state": "; ".join(filter(None, [status.state, run.problem])),
         "command": command(run),
         "columns": [METRICS[name].label if name in METRICS else name for name in COLUMNS],
-        "points": [[_cell(getattr(point, name), unit) for name, unit in UNITS.items()] for point in points],
+        "points": [_row(point) for point in points],
         "left_out": [
             f"1 of {every} {what}" for what, every in (("points", of_points), ("epochs", of_epochs)) if every > 1
         ],
@@ -98,6 +103,12 @@ def _written(value: Any) -> str:
 
 def _shown(value: Any) -> str:
     return NOTHING if value is None else str(value)
+
+
+def _row(point: Point) -> Markup:
+    """The cells of a point, of which a report may have a million: numbers and the schema's words, nothing to escape."""
+    cells = [_cell(value, unit) for value, unit in zip(_values_of(point), UNITS, strict=True)]
+    return Markup(f"<td>{'</td><td>'.join(cells)}</td>")
 
 
 def _cell(value: Any, unit: str) -> str:

@@ -147,7 +147,7 @@ def rows_as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(map(_inert, row) for row in rows)
+    writer.writerows([_inert(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return file.getvalue().encode()
 
 

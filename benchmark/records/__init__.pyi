@@ -1,4 +1,4 @@
-from .environment import device_name as device_name, environment as environment, now as now
+from .environment import cores as cores, device_name as device_name, environment as environment, now as now
 from .files import (
     Damaged as Damaged,
     read_json as read_json,

@@ -45,6 +45,11 @@ def device_name(device: Any) -> str:
     return torch.cuda.get_device_name(device) if getattr(device, "type", None) == "cuda" else str(device)
 
 
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @cache
 def _commit() -> str | None:
     """The commit of this code, with a + where files differ from it; None outside a checkout."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from benchmark.config import RunConfig
 from benchmark.data import check_files
 from benchmark.errors import UserError
+from benchmark.records import cores
 from benchmark.runs import Outcome, outcome_of
 from benchmark.sweep.costs import Pace, costs_of
 from benchmark.sweep.display import Display, clock
@@ -40,7 +40,7 @@ def choose_crew(jobs: int | Literal["auto"] | None, ray: str | None, cpus: float
         raise UserError("--cpus_per_run and --gpus_per_run are for --ray; here --jobs says how many runs at a time")
     if jobs in (None, 1):
         return lambda runs: Alone()
-    return lambda runs: Processes(_count(jobs, runs), _cores())
+    return lambda runs: Processes(_count(jobs, runs), cores())
 
 
 def execute(runs: Sequence[RunConfig], crew_for: Callable[[Sequence[RunConfig]], Crew], retry: bool = False) -> int:
@@ -100,7 +100,7 @@ def _count(jobs: int | Literal["auto"], runs: Sequence[RunConfig]) -> int:
         from benchmark.training import threads_for
 
         unlike = {_size_of(run): run for run in runs}.values()  # methods and seeds do not change what a step computes
-        jobs = max(1, _cores() // max(threads_for(run, _cores()) for run in unlike))
+        jobs = max(1, cores() // max(threads_for(run, cores()) for run in unlike))
     return min(jobs, len(runs))
 
 
@@ -116,11 +116,6 @@ def _size_of(run: RunConfig) -> tuple[Any, ...]:
         s.train.batch_size,
         s.threads,
     )
-
-
-def _cores() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def print_costs(runs: Sequence[RunConfig]) -> None:

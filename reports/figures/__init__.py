@@ -12,11 +12,12 @@ from reports.figures.accuracy import accuracy, pareto
 from reports.figures.across import critical_differences, multiples
 from reports.figures.agreement import agreement
 from reports.figures.cost import cost
-from reports.figures.house import LOOKS, Drawn, Look, files_of, looking
+from reports.figures.house import LOOKS, Drawn, Look, looking
 from reports.figures.layers import densities, firing
 from reports.figures.means import COMPRESSION, alike, heading
 from reports.figures.ratios import speedups, targets
 from reports.figures.training import retraining, training
+from reports.press import Press
 from reports.styles import Style
 from reports.tables import measured_speedups
 
@@ -25,41 +26,49 @@ PAPER = "paper"
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures of a setting: titles by stem, files by name, and what is left out and why."""
+    """The figures of a setting: titles by stem, what gives the files by name, and what is left out and why."""
 
     titles: dict[str, str] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: dict[str, Callable[[], bytes]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
-    def add(self, stem: str, drawn: Drawn | None) -> None:
+    def add(self, stem: str, drawn: Drawn | None, press: Press) -> None:
         if drawn is not None:
             self.titles[stem] = drawn.title
-            self.files.update(files_of(drawn.figure, stem))
+            self.files.update({f"{stem}.{form}": file for form, file in press.printed(drawn.figure).items()})
 
 
 def draw_all(
-    setting: Setting, styles: Mapping[str, Style], look: str = PAPER, only: Collection[str] | None = None
+    setting: Setting,
+    styles: Mapping[str, Style],
+    look: str = PAPER,
+    only: Collection[str] | None = None,
+    press: Press | None = None,
 ) -> Figures:
     """The figures of a setting as SVG, PDF and PNG, for a `look` of LOOKS; one that would equal another is left out.
 
-    `only` names the stems of those to draw.
+    `only` names the stems of those to draw. Those that a `press` makes are to be asked for before it is left.
     """
-    found = Figures()
+    found, press = Figures(), press or Press()
     with looking(LOOKS[look]):
         for stem, draw in _figures(setting, styles, LOOKS[look], found.left_out):
             if only is None or stem in only:
-                found.add(stem, draw())
+                found.add(stem, draw(), press)
     return found
 
 
 def draw_across(
-    settings: Sequence[Setting], rankings: Sequence[Ranked], styles: Mapping[str, Style], look: str = PAPER
+    settings: Sequence[Setting],
+    rankings: Sequence[Ranked],
+    styles: Mapping[str, Style],
+    look: str = PAPER,
+    press: Press | None = None,
 ) -> Figures:
     """The figures over several settings; none of a single one."""
-    found = Figures()
+    found, press = Figures(), press or Press()
     with looking(LOOKS[look]):
-        found.add("accuracy_by_setting", multiples(settings, LOOKS[look], styles))
-        found.add("critical_difference", critical_differences(rankings, LOOKS[look]))
+        found.add("accuracy_by_setting", multiples(settings, LOOKS[look], styles), press)
+        found.add("critical_difference", critical_differences(rankings, LOOKS[look]), press)
     return found
 
 

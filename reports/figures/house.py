@@ -1,11 +1,9 @@
-"""How a figure looks and is written: sizes as printed, legends, axes of ratios, the same bytes each time."""
+"""How a figure looks : sizes as printed, legends, axes of ratios."""
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from reports.styles import Style
 
@@ -59,11 +57,6 @@ LOOKS = {
     "paper-2col": Look(width=3.3, font=7, dpi=300, wide=6.9),  # a column of ICML, CVPR, IEEE
     "slides": Look(width=10.0, font=15, dpi=130),
 }
-FORMS: dict[str, dict[str, Any]] = {
-    "svg": {"metadata": {"Date": None}},
-    "pdf": {"metadata": {"CreationDate": None}},
-    "png": {"metadata": {"Software": None}},
-}
 
 
 @dataclass(frozen=True)
@@ -103,23 +96,8 @@ def looking(look: Look) -> Iterator[None]:
         "pdf.fonttype": 42,
         "text.parse_math": False,
     }
-    with mpl.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks
-        warnings.filterwarnings("ignore", message="constrained_layout not applied")  # names longer than the figure
+    with mpl.rc_context(settings):
         yield
-
-
-def files_of(figure: Figure, stem: str) -> dict[str, bytes]:
-    """The figure as files, by name."""
-    files = {}
-    if (layout := figure.get_layout_engine()) is not None:
-        layout.execute(figure)  # once for all forms
-    figure.set_layout_engine(None)
-    for form, options in FORMS.items():
-        file = io.BytesIO()
-        figure.savefig(file, format=form, **options)
-        files[f"{stem}.{form}"] = file.getvalue()
-    return files
 
 
 def new_figure(look: Look, height: float, lines: int = 0, *, width: float = 0.0) -> Figure:
@@ -182,7 +160,7 @@ def ratios(axes: Axes, which: str = "x") -> None:
     axis.set_major_locator(LogLocator(base=2 if doublings < 8 else 4, numticks=40))
     if doublings < 1.5:  # not one power of two may lie within
         axis.set_major_locator(MaxNLocator(4))
-    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.4g}×"))
+    axis.set_major_formatter("{x:.4g}×")
     axis.set_minor_locator(NullLocator())
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from benchmark.records import EQUAL, METRICS
 from reports.curves import Setting
@@ -87,7 +87,7 @@ def targets(setting: Setting, look: Look, styles: Mapping[str, Style]) -> Drawn 
         axes.plot(x * aside(2 * number, 2 * len(found)), y, **entries[label], alpha=0.8)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(base=2, numticks=20))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.3g}"))
+    axes.xaxis.set_major_formatter("{x:.3g}")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.invert_xaxis()
     furthest = max(abs(y) for places in found.values() for _, y in places)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from reports.figures import house
+import reports
+from reports import press
 
 
 @pytest.fixture(autouse=True)
 def _svg_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "every_form" not in request.fixturenames:
-        monkeypatch.setattr(house, "FORMS", {"svg": house.FORMS["svg"]})
+        monkeypatch.setattr(press, "FORMS", {"svg": press.FORMS["svg"]})
+        monkeypatch.setattr(reports, "PROCESSES", 0)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def several(count: int, methods: int = 3) -> list[Setting]:
 def drawn(settings: list[Setting], look: str = "paper") -> dict[str, str]:
     styles = styles_of(method for setting in settings for method in setting.methods.values())
     figures = draw_across(settings, rankings(settings), styles, look)
-    return {stem: re.sub(r"(<[^>]*>|\s)+", " ", figures.files[f"{stem}.svg"].decode()) for stem in figures.titles}
+    return {stem: re.sub(r"(<[^>]*>|\s)+", " ", figures.files[f"{stem}.svg"]().decode()) for stem in figures.titles}
 
 
 @pytest.mark.parametrize("look", LOOKS)
