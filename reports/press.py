@@ -47,7 +47,9 @@ class Press(contextlib.AbstractContextManager["Press"]):
 
         settings = {name: value for name, value in mpl.rcParams.items() if not name.startswith("backend")}
         job = pickle.dumps((settings, FORMS, figure))
-        found = self._threads.submit(self._beside, job) if self._threads else None
+        found = None
+        with contextlib.suppress(RuntimeError):  # no thread can be had
+            found = self._threads.submit(self._beside, job) if self._threads else None
         files = cache(lambda: (found and found.result()) or _files(*pickle.loads(job)))
         return {form: partial(_of_form, files, form) for form in FORMS}
 
@@ -65,13 +67,13 @@ class Press(contextlib.AbstractContextManager["Press"]):
         finally:
             self._free.put(process)
 
-    def __exit__(self, *exception: object) -> None:
-        for process in self._processes:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        for process in self._processes if kind else ():
             process.kill()
         if self._threads:
             self._threads.shutdown(cancel_futures=True)
         for process in self._processes:
-            process.communicate()
+            process.communicate()  # which closes what it reads from, and so ends it
 
 
 def _of_form(files: Callable[[], Files], form: str) -> bytes:

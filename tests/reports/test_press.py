@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -99,7 +100,21 @@ def test_a_figure_that_cannot_be_drawn_says_why() -> None:
 def test_no_process_is_left_behind() -> None:
     with Press(2) as press:
         press.printed(figure())  # and not asked for
-    assert [process.returncode for process in press._processes] == [-signal.SIGKILL] * 2
+    assert [process.returncode for process in press._processes] == [0, 0]
+    broken = Press(2)
+    with contextlib.suppress(KeyboardInterrupt), broken:
+        broken.printed(figure())
+        raise KeyboardInterrupt
+    assert [process.returncode for process in broken._processes] == [-signal.SIGKILL] * 2
+
+
+def test_where_no_thread_can_be_had_figures_are_drawn_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Press(1) as press:
+        monkeypatch.setattr(press._threads, "submit", refused)
+        assert files(press) == files(Press())
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
