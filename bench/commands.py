@@ -27,13 +27,14 @@ main(["run", "--pruner=snip", "--wandb=off", "--threads=1", "--results", sys.arg
 REPORT = """
 import pathlib, resource, sys
 from benchmark.cli import main
+from benchmark.records import cores
 from reports import PROCESSES
 try: main(sys.argv[1:])
 except SystemExit: pass
 status = pathlib.Path("/proc/self/status")
 if status.exists(): own, unit = int(status.read_text().partition("VmHWM:")[2].split()[0]), 2**10
 else: own, unit = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 2**20
-print((own + PROCESSES * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / unit)
+print((own + min(cores(), PROCESSES) * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / unit)
 """
 POINTS = 21  # of a run in a report: dense, and ten rounds before and after retraining
 SWEEP = """

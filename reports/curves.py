@@ -62,6 +62,12 @@ def settings_of(runs: list[RunRecord]) -> list[Setting]:
     return [_setting(name, mine) for name, mine in by_setting(counted).items()]
 
 
+def said(key: Key) -> str:
+    """An operating point in words."""
+    target = json.loads(key[0])
+    return f"round {key[1]}" if target is None else f"target {target}, round {key[1]}"
+
+
 def curve(setting: Setting, method: Method, seed: int, x: str, y: str = "top1") -> list[tuple[float, float]]:
     """The (x, y) points of a method and seed, with the dense point, sorted; what has no x is left out."""
     key = (method.label, seed, x, y)
@@ -90,7 +96,7 @@ def _setting(name: str, runs: list[RunRecord]) -> Setting:
                 longer[later[-1].epochs_total, run.seed].append((run, later[-1]))
             continue
         method = methods.setdefault(label.text, Method(label.text, label.plain, label.method))
-        target = json.dumps(run.target)
+        target = json.dumps(label.target)
         method.seeds = sorted({*method.seeds, run.seed})
         if run.problem:
             method.failed.setdefault(run.seed, set()).add(target)
@@ -105,7 +111,7 @@ def _setting(name: str, runs: list[RunRecord]) -> Setting:
             if others:
                 problems.append((", ".join(others), f"did not start from {what}, which is the reference: {name}"))
     for (label, key, seed), candidates in sorted(found.items(), key=lambda item: item[0]):
-        what = f"{label}, seed {seed}, target {key[0]}, round {key[1]}"
+        what = f"{label}, seed {seed}, {said(key)}"
         if point := _only(name, what, candidates, problems):
             methods[label].points.setdefault(key, {})[seed] = point
     trained_on: dict[float, dict[int, Point]] = {}

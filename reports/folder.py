@@ -21,7 +21,7 @@ from reports.schema import printable
 MARKER = ".prunebench-report"
 STRAYS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what systems leave in a folder that somebody looks at
 Content = bytes | Callable[[], bytes]  # of a file, or what makes it when it is written
-PATIENCE = 60.0  # seconds that another report may take to be written
+PATIENCE = 300.0  # seconds that another report may take to be drawn and written
 
 
 def checked_place(out: Path, *results: Path) -> Path:

@@ -28,7 +28,7 @@ KEYS = {
     "counted": "whether it is in the averages",
     "stage": "before (pruned) or after (trained) the round's training",
     "schedule": "the learning-rate schedule: train or retrain",
-    "pruner.sparsity": "the sparsity that the method was asked for",
+    "target": "what the method was asked for: a sparsity, or its own option that says how much goes",
 }
 OF_A_RUN = {
     "source": "the results folder, or what on W&B",
@@ -111,7 +111,7 @@ class Results:
     @property
     def point_columns(self) -> list[str]:
         """What `point_rows` have; the last two are lists."""
-        return [*TELLING, "pruner.sparsity", "stage", *DERIVED, *NUMBERS[Point], *self._measured, "layers", "firing"]
+        return [*TELLING, "target", "stage", *DERIVED, *NUMBERS[Point], *self._measured, "layers", "firing"]
 
     @cached_property
     def _measured(self) -> list[str]:
@@ -121,9 +121,10 @@ class Results:
     def point_rows(self) -> Iterator[tuple[Any, ...]]:
         """The rows of `points`, one after the other."""
         dense = {setting.name: setting.dense for setting in self.settings}
+        targets = {id(run): label.target for setting in self.settings for run, label in setting.runs}
         for run, keys in self._keyed():
             reference = dense.get(keys[1], {}).get(keys[3])
-            told = (*keys, run.config.get("pruner.sparsity"))
+            told = (*keys, targets.get(id(run)))
             for point in run.points if run.config else ():
                 measured = [(point.measured or {}).get(name) for name in self._measured]
                 numbers = (*_against(point, reference), *_numbers_of(point), *measured)

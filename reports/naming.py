@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.records import RunRecord
-from reports.schema import Belongs
+from reports.schema import SPARSITY, Belongs
 
 SETTING = ("dataset", "model", "train.optimizer")  # names a setting; in what else settings differ comes behind
 OF_ALL = ("seed", "protocol")  # of the dense training, and no part of a setting's conditions
@@ -24,6 +24,7 @@ class Label:
     text: str  # with its marks
     plain: str  # its name and the options in which its runs differ
     method: str  # its name alone
+    target: float | str | None  # what was asked for: a sparsity, else the option that says how much goes
 
 
 def by_setting(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
@@ -44,7 +45,11 @@ def by_setting(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
 
 
 def labels(runs: Sequence[RunRecord]) -> list[Label]:
-    """The label of each run's method in its setting: its name, with the options in which runs of that name differ."""
+    """The label of each run's method in its setting: its name, with the options in which runs of that name differ.
+
+    Runs that differ in the option that says how much goes have one label, and targets: they are one curve. One that
+    came before methods said which that is, is read as the method's others.
+    """
     short = {method: method.rsplit(":", 1)[-1] for method in {run.method for run in runs}}
     shared = {name for name, count in Counter(short.values()).items() if count > 1}
     short = {method: method if name in shared else name for method, name in short.items()}
@@ -53,10 +58,12 @@ def labels(runs: Sequence[RunRecord]) -> list[Label]:
         by_method[run.method].append(number)
     found: dict[int, Label] = {}
     for method, numbers in by_method.items():
-        options = _comparable([runs[n] for n in numbers], "run", ("pruner",))
+        mine = [runs[n] for n in numbers]
+        knob = next((run.head.method.knob for run in mine if run.head.method.knob != SPARSITY), SPARSITY)
+        options = _comparable(mine, "run", ("pruner", knob))
         plain = _named(short[method], options, " ({})", ", ")
         for n, text in zip(numbers, plain, strict=True):
-            found[n] = Label(text + runs[n].marks, text, short[method])
+            found[n] = Label(text + runs[n].marks, text, short[method], _target(runs[n], knob))
     return [found[n] for n in range(len(runs))]
 
 
@@ -66,6 +73,11 @@ def folder_name(setting: str) -> str:
     if len(setting) <= 80 and re.fullmatch(plain, setting):
         return setting.replace(" · ", "-").replace(" ", "-")
     return f"{re.sub(r'[^a-z0-9_.=]+', '-', setting.lower()).strip('-.')[:60]}-{short_digest(setting)}"
+
+
+def _target(run: RunRecord, knob: str) -> float | str | None:
+    value = run.config.get(knob)
+    return value if value is None or knob == SPARSITY else f"{knob.removeprefix('pruner.')}={value}"
 
 
 def _named(name: str, options: list[dict[str, Any]], form: str, between: str) -> list[str]:
@@ -82,11 +94,11 @@ def _named(name: str, options: list[dict[str, Any]], form: str, between: str) ->
 
 
 def _comparable(runs: Sequence[RunRecord], kind: Belongs, without: Sequence[str]) -> list[dict[str, Any]]:
-    """The options of each run by which it is told from the others; that which says how much goes makes a curve of them.
+    """The options of each run by which it is told from the others.
 
     An option that some record lacks came later, or went: at its default it is what was done without it.
     """
-    options = [_without(run.head.options(kind), (*without, run.head.method.knob)) for run in runs]
+    options = [_without(run.head.options(kind), without) for run in runs]
     everywhere = set(options[0]).intersection(*options[1:])
     return [
         {k: v for k, v in each.items() if k in everywhere or run.head.differs is None or k in run.head.differs}

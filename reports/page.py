@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from benchmark.records import DROPS
 from reports.conclusion import conclusions, points_of_accuracy
-from reports.curves import Method, Setting
+from reports.curves import Key, Method, Setting, said
 from reports.differences import ALLOWED
 from reports.figures import Figures
 from reports.figures.cost import AT, dense_by_budget, reached
@@ -24,7 +25,7 @@ from reports.figures.means import COMPRESSION, heading
 from reports.folder import Content
 from reports.records import RunRecord
 from reports.run_page import page_names, run_page
-from reports.schema import printable
+from reports.schema import Point, printable
 from reports.styles import Style
 from reports.table import Table
 from reports.tables import measured_speedups
@@ -218,14 +219,14 @@ def _data(part: Part, page_of: Mapping[int, str], thin: int) -> dict[str, Any]:
     runs: dict[str, int] = {}
     pages = {id(point): page_of[id(run)] for run, _ in setting.runs for point in run.points}
     for number, method in enumerate(setting.methods.values()):
-        items = [*method.points.items()]  # of which the last, the smallest, stays
-        for (target, round_), by_seed in items[(len(items) - 1) % thin :: thin]:
+        items = sorted(method.points.items(), key=_compression)  # of which the last, the smallest, stays
+        for key, by_seed in items[(len(items) - 1) % thin :: thin]:
             for seed, point in by_seed.items():
                 budget = setting.dense[seed].epochs_total if seed in setting.dense else 0
                 row = {
                     "method": number,
                     "seed": seed,
-                    "key": keys.setdefault(_key(target, round_), len(keys)),
+                    "key": keys.setdefault(said(key), len(keys)),
                     "top1": _short(point.top1),
                     "val_top1": _short(point.val_top1),
                     "collapsed": int(point.collapsed),
@@ -252,8 +253,9 @@ def _data(part: Part, page_of: Mapping[int, str], thin: int) -> dict[str, Any]:
     }
 
 
-def _key(target: str, round_: int) -> str:
-    return f"round {round_}" if target == "null" else f"target {target}, round {round_}"
+def _compression(operating: tuple[Key, dict[int, Point]]) -> float:
+    """The largest compression at an operating point."""
+    return max(point.compression_params or math.inf for point in operating[1].values())
 
 
 def _method(method: Method, styles: Mapping[str, Style]) -> dict[str, Any]:

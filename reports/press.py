@@ -45,7 +45,7 @@ class Press(contextlib.AbstractContextManager["Press"]):
         """What gives the files of the figure by form, as it is now and with matplotlib's settings of now."""
         import matplotlib as mpl
 
-        settings = {name: value for name, value in mpl.rcParams.items() if not name.startswith("backend")}
+        settings = {name: value for name, value in mpl.rcParams.copy().items() if not name.startswith("backend")}
         job = pickle.dumps((settings, FORMS, figure))
         found = None
         with contextlib.suppress(RuntimeError):  # no thread can be had
@@ -61,8 +61,12 @@ class Press(contextlib.AbstractContextManager["Press"]):
             assert process.stdout is not None
             process.stdin.write(job)
             process.stdin.flush()
-            return pickle.load(process.stdout)
+            files = pickle.load(process.stdout)
+            if not isinstance(files, dict):
+                raise pickle.UnpicklingError("no files")
+            return files
         except Exception:  # whatever it was, this process meets it when it draws the figure itself
+            process.kill()  # so that no answer is taken for that to a later question
             return None
         finally:
             self._free.put(process)
@@ -93,7 +97,7 @@ def _started() -> subprocess.Popen[bytes] | None:
             env={**os.environ, "PYTHONPATH": paths},
             start_new_session=True,  # a Ctrl-C is for the process that began it
         )
-    except OSError:
+    except (OSError, TypeError):  # TypeError: an embedded Python knows of no program
         return None
 
 
@@ -117,12 +121,13 @@ def _file(figure: Figure, form: str, options: dict[str, Any]) -> bytes:
 
 def _serve() -> None:
     """Draw what comes in until nothing more can."""
+    answers, sys.stdout = sys.stdout.buffer, sys.stderr  # what else is said goes elsewhere
     for form in FORMS:  # while the first figure is made
         import_module(f"matplotlib.backends.backend_{'agg' if form == 'png' else form}")
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            pickle.dump(_files(*pickle.load(sys.stdin.buffer)), sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+            pickle.dump(_files(*pickle.load(sys.stdin.buffer)), answers)
+            answers.flush()
 
 
 if __name__ == "__main__":

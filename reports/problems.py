@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from reports.curves import Method, Setting
+from reports.curves import Method, Setting, said
 from reports.records import MARKS, RunRecord
 from reports.selection import incomplete
 from reports.table import Table
@@ -79,7 +79,7 @@ def _of_method(setting: Setting, method: Method) -> Iterator[tuple[str, str]]:
     if missing := sorted(setting.dense.keys() - set(method.seeds)):
         yield "missing", f"no run of seeds {_listed(missing)}, which have a dense network"
     if partly := incomplete(setting, method):
-        points = "; ".join(f"target {target}, round {round_}" for target, round_ in partly[:10])
+        points = "; ".join(map(said, partly[:10]))
         more = f" and {len(partly) - 10} more" if len(partly) > 10 else ""
         yield "missing", f"not measured for all seeds, so in no choice of the smallest network: {points}{more}"
     if few := [seed for seed in method.seeds if len(method.of_seed(seed)) < 5]:

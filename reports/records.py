@@ -60,13 +60,6 @@ class RunRecord:
         return self.head.method.label or self.config.get("pruner", "")
 
     @property
-    def target(self) -> Any:
-        """What the method was asked for: a sparsity, or its own option that says how much goes; None where nothing."""
-        knob = self.head.method.knob
-        value = self.config.get(knob)
-        return value if value is None or knob == "pruner.sparsity" else f"{knob.removeprefix('pruner.')}={value}"
-
-    @property
     def seed(self) -> int:
         return self.config["seed"]
 

@@ -26,6 +26,7 @@ from reports.files import Damaged
 
 LONGEST = 200  # characters of a text that are shown
 LARGEST = 10.0**15  # of a ratio or a length, far beyond every network's
+SPARSITY = "pruner.sparsity"
 MEASURED = "speedup_measured"  # how the names of measured speed-ups begin, one for each engine
 
 
@@ -181,7 +182,7 @@ class Method(_Part):
     """The method as the run calls it."""
 
     label: Text = ""  # its name, with the version of a file or package that is not this suite's
-    knob: Text = "pruner.sparsity"  # the option that says how much goes
+    knob: Annotated[Text, Field(pattern=r"^pruner\.")] = SPARSITY  # the option that says how much goes
 
 
 class Head(_Part):

@@ -70,7 +70,7 @@ def _defaults(cls: ast.ClassDef, bases: dict[str, ast.ClassDef]) -> dict[str, st
     found: dict[str, str] = {}
     for base in reversed([ast.unparse(b) for b in cls.bases]):
         found |= _defaults(bases[base], bases) if base in bases else {}
-    own = [n for n in cls.body if isinstance(n, ast.AnnAssign)]
+    own = [n for n in cls.body if isinstance(n, ast.AnnAssign) and "ClassVar" not in ast.unparse(n.annotation)]
     return found | {ast.unparse(n.target): ast.unparse(n.value) if n.value else "?" for n in own}
 
 

@@ -38,7 +38,7 @@ def check_class(cls: type[Pruner], name: str) -> None:
         )
     if params is not None and not params.frozen:
         raise UserError(f"pruner '{name}': {cls.__name__} must not change: write @dataclass(frozen=True, kw_only=True)")
-    if cls.knob != Pruner.knob and cls.knob not in own:
+    if "knob" in own or (cls.knob != Pruner.knob and cls.knob not in [*own]):
         raise UserError(
             f"pruner '{name}': {cls.__name__}.knob must name the field that says how much goes, one of "
             f"{', '.join(sorted(own)) or 'those it is to declare'}; got {cls.knob!r}"

@@ -1,4 +1,4 @@
-"""How a figure looks : sizes as printed, legends, axes of ratios."""
+"""How a figure looks: sizes as printed, legends, axes of ratios."""
 
 from __future__ import annotations
 

@@ -26,7 +26,9 @@ TICKED = 60  # prunings that are marked one by one
 
 def retraining(setting: Setting, look: Look, styles: Mapping[str, Style]) -> Drawn | None:
     """Accuracy right after pruning and after the round's training; None where no trained network was pruned."""
-    before, after = ({m: _staged(runs, stage) for m, runs in _runs(setting).items()} for stage in ("pruned", "trained"))
+    before, after = (
+        {m: _staged(setting, runs, stage) for m, runs in _runs(setting).items()} for stage in ("pruned", "trained")
+    )
     shown = [label for label, points in before.items() if points and after[label]]
     if not shown:
         return None
@@ -91,13 +93,14 @@ def _runs(setting: Setting) -> Runs:
     return found
 
 
-def _staged(runs: list[RunRecord], stage: str) -> list[tuple[float, float]]:
+def _staged(setting: Setting, runs: list[RunRecord], stage: str) -> list[tuple[float, float]]:
     """Compression and accuracy in % of a stage, means over the runs of a target and round, sorted."""
-    groups: defaultdict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
+    targets = {id(run): label.target for run, label in setting.runs}
+    groups: defaultdict[tuple[float | str | None, int], list[tuple[float, float]]] = defaultdict(list)
     for run in runs:
         for point in run.points:
             if point.stage == stage and point.round and point.epochs_total and point.compression_params:
-                key = str(run.target), point.round
+                key = targets[id(run)], point.round
                 groups[key].append((point.compression_params, 100 * point.top1))
     means = [(ratio_estimate([x for x, _ in g]).mean, estimate([y for _, y in g]).mean) for g in groups.values()]
     return sorted(means) if stage == "trained" or _after_training(runs) else []

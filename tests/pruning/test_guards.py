@@ -284,7 +284,13 @@ def test_the_knob_is_a_field_of_the_method() -> None:
     class Nameless(Scored):
         knob = "lambda"
 
+    @dataclass(frozen=True, kw_only=True)
+    class Optional(Scored):
+        knob: str = "sparsity"  # pyright: ignore[reportIncompatibleVariableOverride]
+
     check_class(Decaying, "f.py:Decaying")
+    with pytest.raises(UserError, match=r"Optional.knob must name the field"):
+        check_class(Optional, "f.py:Optional")
     with pytest.raises(UserError, match=r"Nameless.knob must name the field .* one of .*sparsity.*; got 'lambda'"):
         check_class(Nameless, "f.py:Nameless")
 

@@ -33,7 +33,7 @@ def test_points_have_their_setting_method_and_what_dense_says_of_them(tmp_path: 
     assert row["drop"] == pytest.approx(0.016)
     assert row["budget"] == 3
     assert row["compression_params"] == 16
-    assert set(points.loc[points["method"] == "snip", "pruner.sparsity"]) == {0.5, 0.9}
+    assert set(points.loc[points["method"] == "snip", "target"]) == {0.5, 0.9}
 
 
 def test_runs_and_epochs_join_with_points_by_the_name_of_the_run(tmp_path: Path) -> None:

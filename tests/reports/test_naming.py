@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from reports.curves import settings_of
+from reports.curves import said, settings_of
+from reports.frames import Results
 from reports.naming import by_setting, folder_name, labels
 from reports.records import RunRecord
 from reports.schema import Method
@@ -131,8 +132,13 @@ def test_runs_that_differ_in_the_option_that_says_how_much_goes_are_one_curve() 
         made = run_record("soft", seed, [point(0, 1, 0.9), point(1, 2 + decay, 0.8)], {"pruner.decay": decay})
         return replace(made, head=made.head.model_copy(update={"method": Method(knob=knob)}))
 
+    assert said(('"decay=0.1"', 1)) == "target decay=0.1, round 1"
     [setting] = settings_of([run(decay, seed, "pruner.decay") for decay in (0.1, 0.3) for seed in range(2)])
     assert setting.methods["soft"].points.keys() == {('"decay=0.1"', 1), ('"decay=0.3"', 1)}
     assert [point.measured.keys() for point in operating_points(setting, setting.methods["soft"])] == [{0, 1}] * 2
-    [setting] = settings_of([run(decay, seed, "pruner.sparsity") for decay in (0.1, 0.3) for seed in range(2)])
+    older = [run(decay, seed, "pruner.sparsity") for decay in (0.1, 0.3) for seed in range(2)]
+    [setting] = settings_of([*older, run(0.2, 0, "pruner.decay"), run(0.2, 1, "pruner.decay")])
+    assert setting.methods["soft"].points.keys() == {(f'"decay={decay}"', 1) for decay in (0.1, 0.2, 0.3)}
+    assert set(Results([run for run, _ in setting.runs]).points["target"]) == {f"decay={d}" for d in (0.1, 0.2, 0.3)}
+    [setting] = settings_of(older)
     assert setting.methods.keys() == {"soft (decay=0.1)", "soft (decay=0.3)"}

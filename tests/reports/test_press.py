@@ -36,7 +36,7 @@ def figure(text: str = "μ × 2") -> Figure:
 
 
 def files(press: Press) -> dict[str, bytes]:
-    with mpl.rc_context({"savefig.dpi": 60, "svg.hashsalt": "x", "lines.linewidth": 3.0, "svg.fonttype": "none"}):
+    with mpl.rc_context({"savefig.dpi": 60.0, "svg.hashsalt": "x", "lines.linewidth": 3.0, "svg.fonttype": "none"}):
         found = press.printed(figure())
     return {form: file() for form, file in found.items()}
 
@@ -106,6 +106,15 @@ def test_no_process_is_left_behind() -> None:
         broken.printed(figure())
         raise KeyboardInterrupt
     assert [process.returncode for process in broken._processes] == [-signal.SIGKILL] * 2
+
+
+def test_a_process_that_says_something_else_is_not_listened_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('N.', end='', flush=True)")  # which is None to pickle
+    monkeypatch.syspath_prepend(tmp_path)
+    with Press(1) as press:
+        texts = [f"number {n}" for n in range(3)]
+        made = [press.printed(figure(text))["svg"] for text in texts]
+        assert [text in file().decode() for text, file in zip(texts, made, strict=True)] == [True] * 3
 
 
 def test_where_no_thread_can_be_had_figures_are_drawn_here(monkeypatch: pytest.MonkeyPatch) -> None:

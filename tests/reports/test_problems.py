@@ -42,7 +42,7 @@ def test_a_folder_that_repeats_another_is_one_line() -> None:
 def test_what_only_some_seeds_measured_is_named() -> None:
     runs = three_seeds()
     runs[1] = run_record("magnitude", 1, runs[1].points[:-1])
-    why = "not measured for all seeds, so in no choice of the smallest network: target null, round 3"
+    why = "not measured for all seeds, so in no choice of the smallest network: round 3"
     assert (f"magnitude: {NAME}", why) in listed(runs)
 
 
@@ -78,7 +78,7 @@ def test_a_method_that_started_from_another_dense_network_is_named() -> None:
 def test_a_point_measured_twice_and_differently_is_in_no_average() -> None:
     twice = [run_record("snip", 0, [point(1, 4, top1)], {"score_examples": 1000}) for top1 in (0.9, 0.8)]
     found = dict(listed(twice))
-    assert f"snip, seed 0, target null, round 1: {NAME}" in found
+    assert f"snip, seed 0, round 1: {NAME}" in found
     [setting] = settings_of(twice)
     assert accuracy_at(setting).numbers["top1_n"].max() == 0
 

@@ -215,7 +215,7 @@ def test_workers_draw_no_progress_over_each_other(tmp_path: Path, monkeypatch: p
 
 
 def test_jobs_fill_the_cores_with_the_threads_that_the_networks_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmark.sweep.scheduler._cores", lambda: 6)
+    monkeypatch.setattr("benchmark.sweep.scheduler.cores", lambda: 6)
     small = [_config(Path("results"), seed=seed) for seed in range(9)]
     large = run_config({"dataset": "cifar10", "model": "resnet_20", "pruner": "snip", "wandb": "off"})
     assert [threads_for(run, 6) for run in (small[0], large)] == [1, 4]  # a thread for each 10^9 FLOPs of a step
