@@ -1,4 +1,4 @@
-"""Remakes the README's tables and the figures of docs/ from the reference results that come with the package.
+"""Remakes the tables and figures of README.md and docs/ from the reference results that come with the package.
 
 python docs/remake.py                      writes all
 python docs/remake.py pack RESULTS NAME    makes the reference results NAME of the finished runs in a results folder,
@@ -22,7 +22,11 @@ from reports.styles import styles_of
 from reports.tables import smallest_networks
 
 ROOT = Path(__file__).parents[1]
-TASKS = ("digits", "mnist")
+TASKS = {  # the setting of each, and the page with its table
+    "digits": ("digits · lenet_300_100 · adam", "README.md"),
+    "mnist": ("mnist · lenet_300_100 · adam", "README.md"),
+    "mnist_sgd": ("mnist · lenet_300_100 · sgd", "docs/mnist_sgd.md"),
+}
 BEGIN, END = "<!-- {task}: made by `make figures` -->\n", "<!-- until here -->\n"
 SHOWN = ["compression (parameters)", "test drop, points", "training, × dense"]
 
@@ -31,22 +35,20 @@ def main(words: list[str]) -> None:
     """Do what the words of the command line ask for."""
     match words:
         case []:
-            settings = load("reference").settings
-            for task in TASKS:
-                (setting,) = [s for s in settings if s.name.startswith(f"{task} ")]
-                remake(task, setting)
+            settings = {setting.name.rpartition(" · ")[0]: setting for setting in load("reference").settings}
+            for task, (name, page) in TASKS.items():
+                remake(task, settings[name], ROOT / page)
         case ["pack", results, name]:
             print(pack(Path(results), name))
         case _:
             sys.exit(__doc__)
 
 
-def remake(task: str, setting: Setting) -> None:
-    """Write the figure of accuracy against compression, and the README's table."""
+def remake(task: str, setting: Setting, page: Path) -> None:
+    """Write the figure of accuracy against compression, and the table in the page."""
     figures = draw_all(setting, styles_of(setting.methods.values()), "paper", {"accuracy_compression_params"})
     (ROOT / "docs" / f"accuracy_{task}.png").write_bytes(figures.files["accuracy_compression_params.png"]())
-    readme = ROOT / "README.md"
-    readme.write_text(with_table(readme.read_text(), task, setting))
+    page.write_text(with_table(page.read_text(), task, setting))
 
 
 def with_table(text: str, task: str, setting: Setting) -> str:

@@ -12,6 +12,7 @@ import reports
 from benchmark.cli.entry import main
 from benchmark.config import PROTOCOL
 from benchmark.errors import UserError
+from docs import remake
 from reports import reference
 from tests.reports.made_up import by, point_row, write_run
 
@@ -85,8 +86,16 @@ def test_the_shipped_reference_results_are_small_and_finished() -> None:
     assert files
     assert all(file.stat().st_size < 1 << 20 for file in files)
     runs = list(reference.packed_runs())
-    assert Counter(run["config.json"]["config"]["dataset"] for run in runs) == {"digits": 87, "mnist": 255}
+    assert Counter(run["config.json"]["config"]["dataset"] for run in runs) == {"digits": 87, "mnist": 477}
     assert {run["status.json"]["state"] for run in runs} == {"done"}
     assert {run["config.json"]["protocol_number"] for run in runs} == {PROTOCOL}
     assert not any(run["environment.json"]["commit"].endswith("+") for run in runs)
     assert all("prune_flops" in point for run in runs for point in run["points"])
+
+
+def test_the_documents_tables_are_those_of_the_reference_results() -> None:
+    settings = {setting.name.rpartition(" · ")[0]: setting for setting in reports.load("reference").settings}
+    for task, (name, page) in remake.TASKS.items():
+        text = (remake.ROOT / page).read_text()
+        assert remake.BEGIN.format(task=task) in text
+        assert remake.with_table(text, task, settings[name]) == text
